@@ -1,0 +1,7 @@
+"""What can go wrong with a measurement; each costs one sample, not the run."""
+
+from fingerpost.errors import FingerpostError
+
+
+class BenchError(FingerpostError):
+    """A measurement that could not be made; the message says why, for the table."""

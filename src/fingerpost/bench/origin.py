@@ -1,0 +1,168 @@
+"""The app behind every relay: six ports, one epoll loop, the least that can answer.
+
+Run as a program it prints its ports as a JSON list, serves, and ends with its standard input. What it serves:
+
+- an upgrade request: 101, after which it sends back every byte it gets, unframed;
+- an upgrade request for ``/pour?bytes=N``: 101, then N bytes of the pattern;
+- ``GET /pour?bytes=N``: the same bytes as a response body;
+- ``GET /head``: the request head that it got, as the body;
+- any other GET: a small body that says which ``n=`` it saw, and how often in the head.
+"""
+
+import json
+import select
+import socket
+import sys
+from collections.abc import Callable
+
+from fingerpost.bench.payload import PATTERN, websocket_accept
+
+PORTS = 6
+NUMBER_DIGITS = 10  # of the ``n=`` in a request target
+BODY_BYTES = 512
+
+_READ_BYTES = 65536
+_POUR_BYTES = 262144
+_MAX_HEAD_BYTES = 65536
+_END = b"\r\n\r\n"
+_OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: no-cache\r\n"
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n\r\n"
+)
+_SMALL = (
+    _OK + b"Date: Mon, 01 Jan 2024 00:00:00 GMT\r\nETag: W/\"5f3b-18d0\"\r\nVary: Accept-Encoding\r\n"
+    b"X-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n" % BODY_BYTES
+)
+
+
+def small_body(number: bytes, seen: int) -> bytes:
+    """The body that answers a request whose head holds ``number`` so many times."""
+    return (b"%b seen %d times\n" % (number, seen)).ljust(BODY_BYTES, b".")
+
+
+class _Connection:
+    """One accepted connection: ``handle`` is what its next readiness is for."""
+
+    __slots__ = ("epoll", "handle", "pour_bytes", "poured", "resume", "socket", "unread", "unsent")
+
+    def __init__(self, accepted: socket.socket, epoll: select.epoll) -> None:
+        self.socket = accepted
+        self.epoll = epoll
+        self.unread = b""
+        self.unsent = b""
+        self.pour_bytes = self.poured = 0
+        self.handle: Callable[[], None] = self.read_head
+        self.resume = self.handle  # what goes on once `unsent` is sent
+
+    def read_head(self) -> None:
+        data = self.socket.recv(_READ_BYTES)
+        if not data:
+            raise ConnectionResetError
+        self.unread += data
+        while self.handle == self.read_head and (end := self.unread.find(_END)) >= 0:
+            head, self.unread = self.unread[: end + 4], self.unread[end + 4 :]
+            self.answer(head)
+        if len(self.unread) > _MAX_HEAD_BYTES:
+            raise ConnectionResetError
+
+    def answer(self, head: bytes) -> None:
+        path = head[4 : head.find(b" ", 4)]
+        upgraded = (at := head.lower().find(b"\r\nsec-websocket-key:")) >= 0
+        if path.startswith(b"/pour?bytes="):
+            self.pour_bytes, self.poured = int(path[12:]), 0
+        if upgraded:
+            self.handle = self.echo
+            key = head[at + 20 : head.find(b"\r\n", at + 2)].strip()
+            data, self.unread = self.unread, b""
+            self.send(_SWITCHING % websocket_accept(key) + data)
+        elif self.pour_bytes:
+            self.send(_OK + b"Content-Length: %d\r\n\r\n" % self.pour_bytes)
+        elif path == b"/head":
+            self.send(_OK + b"Content-Length: %d\r\n\r\n" % len(head) + head)
+        else:
+            number = path[path.find(b"n=") + 2 :][:NUMBER_DIGITS]
+            self.send(_SMALL + small_body(number, head.count(number)))
+        if self.pour_bytes:
+            self.handle = self.pour
+            self.epoll.modify(self.socket, select.EPOLLOUT)
+
+    def echo(self) -> None:
+        data = self.socket.recv(_READ_BYTES)
+        if not data:
+            raise ConnectionResetError
+        self.send(data)
+
+    def pour(self) -> None:
+        offset = self.poured % len(PATTERN)
+        size = min(_POUR_BYTES, len(PATTERN) - offset, self.pour_bytes - self.poured)
+        self.poured += self.socket.send(memoryview(PATTERN)[offset : offset + size])
+        if self.poured == self.pour_bytes:
+            self.pour_bytes = 0
+            self.handle = self.read_head
+            self.epoll.modify(self.socket, select.EPOLLIN)
+
+    def send(self, data: bytes) -> None:
+        sent = self.socket.send(data)
+        if sent < len(data):
+            self.unsent, self.resume, self.handle = data[sent:], self.handle, self.flush
+            self.epoll.modify(self.socket, select.EPOLLOUT)
+
+    def flush(self) -> None:
+        self.unsent = self.unsent[self.socket.send(self.unsent) :]
+        if not self.unsent:
+            self.handle = self.resume
+            self.epoll.modify(self.socket, select.EPOLLIN)
+
+
+def _listeners() -> list[socket.socket]:
+    listeners = []
+    for _ in range(PORTS):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(65535)
+        listener.setblocking(False)
+        listeners.append(listener)
+    return listeners
+
+
+def _accept(listener: socket.socket, epoll: select.epoll, connections: dict[int, _Connection]) -> None:
+    for _ in range(256):
+        try:
+            accepted, _ = listener.accept()
+        except BlockingIOError:
+            return
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connections[accepted.fileno()] = _Connection(accepted, epoll)
+        epoll.register(accepted, select.EPOLLIN)
+
+
+def main() -> None:
+    """Print the ports, then serve until standard input ends."""
+    listeners = {listener.fileno(): listener for listener in _listeners()}
+    connections: dict[int, _Connection] = {}
+    epoll = select.epoll()
+    for listening in listeners:
+        epoll.register(listening, select.EPOLLIN)
+    stdin = sys.stdin.fileno()
+    epoll.register(stdin, select.EPOLLIN)
+    print(json.dumps([listener.getsockname()[1] for listener in listeners.values()]), flush=True)
+    while True:
+        for fd, _ in epoll.poll(-1, 1024):
+            if fd in connections:
+                try:
+                    connections[fd].handle()
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    connections.pop(fd).socket.close()
+            elif fd in listeners:
+                _accept(listeners[fd], epoll, connections)
+            elif fd == stdin:
+                return
+
+
+if __name__ == "__main__":
+    main()

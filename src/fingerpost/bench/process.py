@@ -1,0 +1,77 @@
+"""Start and stop the benchmark's own processes, each on a leash and in a process group of its own."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+_STOP_DEADLINE_S = 5.0
+
+
+def start(
+    command: list[str], *, cpus: Iterable[int], log: Path, stdin: int | None = None, stdout: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a command on the given CPUs (none given: on any); what it says goes to the log.
+
+    Args:
+        stdin: As `subprocess.Popen` has it; nothing to read by default.
+        stdout: As `subprocess.Popen` has it; to the log by default.
+    """
+    listed = ",".join(str(cpu) for cpu in sorted(cpus)) or "any"
+    leash = [sys.executable, "-m", "fingerpost.bench.leash", str(os.getpid()), listed]
+    with log.open("ab") as said:
+        return subprocess.Popen(
+            leash + command,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=said if stdout is None else stdout,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C is for the benchmark, which then stops its children in order
+        )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, wait a little, then end it and all that it left in its process group."""
+    if process.returncode is None:
+        process.terminate()
+        wait_for_end(process, _STOP_DEADLINE_S)
+        # Before the leader is reaped its number can't be taken by anybody else, so this hits our own only.
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        _close(pipe)
+
+
+def wait_for_end(process: subprocess.Popen[bytes], deadline_s: float) -> bool:
+    """Wait until a process has ended, without reaping it; whether it did in time."""
+    try:
+        watch = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([watch], [], [], deadline_s)[0])
+    finally:
+        os.close(watch)
+
+
+def tail(log: Path, max_chars: int = 600) -> str:
+    """The end of what a process said, on one line, for an error message."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        return ""
+    return " | ".join(text[-max_chars:].split("\n")).strip(" |")
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    if pipe is not None:
+        try:
+            pipe.close()
+        except BrokenPipeError:  # what we still had to say to it is of no interest now
+            pass

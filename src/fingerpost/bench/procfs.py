@@ -1,0 +1,85 @@
+"""What the kernel knows about a process: its CPU time, its memory, its descendants."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fingerpost.bench.errors import BenchError
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes. ``private`` is what would be free if the process ended; ``peak_rss`` is the kernel's high-water mark."""
+
+    rss: int
+    private: int
+    peak_rss: int
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """Seconds on a CPU, user and system together, over all living threads of the processes.
+
+    The scheduler's own clock (``schedstat``, nanoseconds) and not ``stat``, which counts ticks of 10 ms.
+
+    Raises:
+        BenchError: A process is gone, or this kernel keeps no such clock.
+    """
+    total_ns = 0
+    try:
+        for pid in pids:
+            for task in (_PROC / str(pid) / "task").iterdir():
+                total_ns += int((task / "schedstat").read_text().split()[0])
+    except (OSError, IndexError) as error:
+        raise BenchError(f"no CPU time to be read: {error}") from error
+    return total_ns / 1e9
+
+
+def memory(pids: Iterable[int]) -> Memory:
+    """The memory of the processes, added up.
+
+    Raises:
+        BenchError: A process is gone.
+    """
+    rss = private = peak = 0
+    try:
+        for pid in pids:
+            rollup = _fields(_PROC / str(pid) / "smaps_rollup")
+            rss += rollup["Rss"]
+            private += rollup["Private_Clean"] + rollup["Private_Dirty"]
+            peak += _fields(_PROC / str(pid) / "status")["VmHWM"]
+    except (OSError, KeyError) as error:
+        raise BenchError(f"no memory figures to be read: {error}") from error
+    return Memory(rss, private, peak)
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The ``Name: 123 kB`` lines of a file, in bytes."""
+    found = {}
+    for line in path.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if value.endswith(" kB"):
+            found[name] = int(value.split()[0]) * 1024
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children and so on, in ascending order."""
+    children: dict[int, list[int]] = {}
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except OSError:  # it ended while we looked
+            continue
+        parent = int(stat.rpartition(")")[2].split()[1])
+        children.setdefault(parent, []).append(int(entry.name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        mine = children.get(waiting.pop(), [])
+        found += mine
+        waiting += mine
+    return sorted(found)

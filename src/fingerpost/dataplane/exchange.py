@@ -1,0 +1,502 @@
+"""One request and its response, between one downstream and one upstream connection.
+
+It reads as the story goes: begin → connected → request body → response head → response body → finish. Every way
+in which it can go wrong ends in `fail` (nothing has been answered yet: say what it is) or `abort` (the response has
+begun: cut it off, so that nobody takes it for complete).
+"""
+
+from typing import TYPE_CHECKING
+
+from fingerpost.dataplane.access_log import Subject
+from fingerpost.dataplane.loop import READ, WRITE
+from fingerpost.dataplane.tunnel import Tunnel
+from fingerpost.dataplane.upstream import Dial, Upstream
+from fingerpost.errors import MessageError
+from fingerpost.http1 import answers
+from fingerpost.http1.answers import Answer
+from fingerpost.http1.framing import (
+    ChunkedFraming,
+    CloseFraming,
+    Framing,
+    LengthFraming,
+    encode_chunk,
+    encode_last_chunk,
+)
+from fingerpost.http1.grammar import HEAD_END, has_bare_line_end
+from fingerpost.http1.head import Fields, parse_response
+from fingerpost.http1.rewrite import response_head
+from fingerpost.routing.model import Route
+
+if TYPE_CHECKING:
+    from fingerpost.dataplane.downstream import Downstream
+
+_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
+"""RFC 9110 §9.2.2: what may be sent twice."""
+
+_HALF_CLOSED_GRACE_S = 30.0
+"""A client that has said its last word may be waiting or gone; the app gets this long to say its next."""
+
+
+class Exchange:
+    """See the module.
+
+    Attributes:
+        request_framing: The request body that is still coming, or None.
+        response_framing: The response body that is coming, or None until the final head is here.
+        first: The request as it went upstream at first: head and what was there of the body. Kept while it may
+            have to be sent again.
+        switching: The protocols offered for a switch, or empty.
+    """
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "chunked_out",
+        "dial",
+        "downstream",
+        "first",
+        "first_byte_at",
+        "head_partial",
+        "http10",
+        "keep_alive",
+        "method",
+        "path",
+        "request_framing",
+        "response_framing",
+        "reused",
+        "route",
+        "started_at",
+        "status",
+        "switching",
+        "upstream",
+        "upstream_reusable",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        downstream: "Downstream",
+        route: Route,
+        method: bytes,
+        path: bytes,
+        *,
+        http10: bool,
+        keep_alive: bool,
+        switching: bytes,
+    ) -> None:
+        self.downstream = downstream
+        self.worker = downstream.worker
+        self.route = route
+        self.method = method
+        self.path = path
+        self.http10 = http10
+        self.keep_alive = keep_alive
+        self.switching = switching
+        self.started_at = self.worker.loop.now
+        self.first_byte_at: float | None = None
+        self.bytes_in = self.bytes_out = self.status = 0
+        self.reused = False
+        self.first = b""
+        self.dial: Dial | None = None
+        self.upstream: Upstream | None = None
+        self.request_framing: Framing | None = None
+        self.response_framing: Framing | None = None
+        self.head_partial = b""
+        self.chunked_out = False
+        self.upstream_reusable = False
+
+    # --- the request ------------------------------------------------------------------------------------------
+
+    def begin(self, head: bytes, framing: Framing | None, rest: bytes) -> None:
+        """Send the request on its way.
+
+        Args:
+            head: As it goes upstream.
+            framing: The request body's, or None if there is none.
+            rest: What has arrived behind the head.
+
+        Raises:
+            MessageError: 400, the body's framing is broken at its very beginning.
+        """
+        downstream = self.downstream
+        if framing is None:
+            downstream.buffered = rest
+        else:
+            self.request_framing = framing
+            head += self._take_request_body(rest)
+        self.first = head
+        settings = self.worker.settings
+        upstream = self.worker.pool.take(self.route.target, self)
+        while upstream is not None and self.method not in _IDEMPOTENT and not upstream.looks_alive():
+            upstream.close()
+            upstream = self.worker.pool.take(self.route.target, self)
+        if upstream is not None:
+            self.connected(upstream)
+        else:
+            downstream.arm(settings.connect_timeout_s)
+            if self.request_framing is not None:
+                downstream.pause_reading()
+            self.dial = self.worker.dialer.dial(self.route.target, self)
+
+    def connected(self, upstream: Upstream) -> None:
+        """The upstream connection is there, from the pool or new: send what there is."""
+        self.dial = None
+        self.upstream = upstream
+        self.reused = upstream.reused
+        downstream = self.downstream
+        try:
+            all_sent = upstream.send(self.first)
+        except OSError:
+            self._upstream_gone()
+            return
+        if self.request_framing is None:
+            downstream.arm(self.worker.settings.response_timeout_s)
+        else:
+            downstream.arm(self.worker.settings.body_stall_timeout_s)
+            self.first = b""  # there will be more of it than is kept: it can't be sent again
+            if all_sent:
+                downstream.resume_reading()
+
+    def not_connected(self, answer: Answer, reason: str) -> None:
+        """No connection could be made."""
+        self.dial = None
+        self.fail(answer, reason)
+
+    def on_request_bytes(self, data: bytes) -> None:
+        """The client sent something while the exchange runs."""
+        downstream = self.downstream
+        if self.request_framing is None:
+            downstream.buffered += data  # the next request, or the first bytes of a tunnel: they wait
+            downstream.pause_reading()
+            return
+        try:
+            body = self._take_request_body(data)
+        except MessageError as error:
+            self.fail(answers.BAD_REQUEST, error.reason)
+            return
+        upstream = self.upstream
+        assert upstream is not None
+        settings = self.worker.settings
+        try:
+            if body and not upstream.send(body):
+                downstream.pause_reading()
+        except OSError:
+            self._upstream_gone()
+            return
+        if self.request_framing is not None:
+            downstream.arm(settings.body_stall_timeout_s)
+        elif self.response_framing is None:
+            downstream.arm(settings.response_timeout_s)
+
+    def on_request_end(self) -> None:
+        """The client closed its side. A whole request still gets its answer: the client may be reading."""
+        if self.request_framing is not None:
+            self.keep_alive = False
+            self.fail(answers.BAD_REQUEST, "the client closed in the middle of its request")
+            return
+        self.keep_alive = False
+        self.downstream.pause_reading()
+        self.downstream.arm(_HALF_CLOSED_GRACE_S)
+
+    def _take_request_body(self, data: bytes) -> bytes:
+        """Decode what arrived of the request body; return it as it goes upstream."""
+        framing = self.request_framing
+        assert framing is not None
+        self.bytes_in += len(data)
+        body = framing.decode(data)
+        if isinstance(framing, ChunkedFraming):
+            body = encode_chunk(body) if body else b""
+            if framing.done:
+                body += encode_last_chunk(framing.trailers)
+        if framing.done:
+            self.request_framing = None
+            self.downstream.buffered = framing.surplus
+            self.bytes_in -= len(framing.surplus)
+        return body
+
+    # --- the response -----------------------------------------------------------------------------------------
+
+    def on_upstream_event(self, event: int) -> None:
+        """Epoll's events on the upstream connection."""
+        upstream = self.upstream
+        assert upstream is not None
+        try:
+            if event & WRITE and upstream.flush() and self.request_framing is not None:
+                self.downstream.resume_reading()
+            if event == WRITE:
+                return
+            data = upstream.receive()
+        except OSError:
+            self._upstream_gone()
+            return
+        if data:
+            if self.response_framing is None:
+                self._read_response_head(data)
+            else:
+                self._relay_response_body(data)
+        elif data is not None:
+            self._on_response_end()
+
+    def on_downstream_flushed(self) -> None:
+        """The client has taken what waited for it: read from the app again, or finish."""
+        framing = self.response_framing
+        if framing is not None and framing.done:
+            self.finish("done")
+        elif self.upstream is not None:
+            self.upstream.resume_reading()
+
+    def _read_response_head(self, data: bytes) -> None:
+        if self.first_byte_at is None:
+            self.first_byte_at = self.worker.loop.now
+            self.first = b""
+        while self.response_framing is None:
+            if self.head_partial:
+                data = self.head_partial + data
+                self.head_partial = b""
+            end = data.find(HEAD_END)
+            if end < 0 or end > self.worker.settings.max_head_bytes:
+                if end > 0 or len(data) > self.worker.settings.max_head_bytes or has_bare_line_end(data):
+                    self.fail(answers.NONSENSE, "the app's response head is too large or broken")
+                else:
+                    self.head_partial = data
+                return
+            try:
+                parsed = parse_response(data[:end], self.worker.settings.max_fields)
+            except MessageError as error:
+                self.fail(answers.NONSENSE, f"the app's response: {error.reason}")
+                return
+            data = data[end + 4 :]
+            if parsed[0] >= 200:
+                self._begin_response(*parsed, data)
+                return
+            if not self._pass_interim(*parsed, data) or not data:
+                return
+
+    def _pass_interim(self, status: int, line: bytes, _http10: bool, fields: Fields, rest: bytes) -> bool:
+        """Pass on a 1xx (RFC 9110 §15.2). Returns whether the exchange goes on."""
+        if status == 101:
+            self._switch(line, fields, rest)
+            return False
+        if not self.http10 and not self._send_downstream(response_head(line, fields, b"", b"")):
+            return self.upstream is not None
+        return True
+
+    def _begin_response(self, status: int, line: bytes, app_http10: bool, fields: Fields, rest: bytes) -> None:
+        """Pass on a final response head, with what has come of its body (RFC 9112 §6.3)."""
+        self.status = status
+        framing: Framing
+        framing_line = b""
+        if fields.chunked and app_http10:
+            self.fail(answers.NONSENSE, "Transfer-Encoding in an HTTP/1.0 response")
+            return
+        bodiless = self.method == b"HEAD" or status in (204, 304)
+        if fields.chunked:
+            self.chunked_out = not self.http10
+            framing = ChunkedFraming(self.worker.settings.max_head_bytes, self.worker.settings.max_fields)
+            if self.chunked_out:
+                framing_line = b"Transfer-Encoding: chunked\r\n"
+            elif not bodiless:
+                self.keep_alive = False
+        elif fields.content_length is not None:
+            framing = LengthFraming(fields.content_length)
+            framing_line = b"Content-Length: %d\r\n" % fields.content_length
+        else:
+            framing = CloseFraming()
+            if not bodiless:
+                self.keep_alive = False
+        if bodiless:
+            framing = LengthFraming(0)
+            self.chunked_out = False
+            if status == 204:
+                framing_line = b""  # RFC 9110 §8.6, RFC 9112 §6.1: neither field belongs in a 204
+        self.response_framing = framing
+        self.upstream_reusable = not fields.close and (not app_http10 or fields.keep_alive)
+        if self.request_framing is not None or self.worker.draining:
+            self.keep_alive = False  # an early response: what is left of the request would be read as the next one
+        connection = b"" if self.keep_alive else b"close"
+        if self.keep_alive and self.http10:
+            connection = b"keep-alive"
+        self._relay_response_body(rest, response_head(line, fields, framing_line, connection))
+
+    def _relay_response_body(self, data: bytes, head: bytes = b"") -> None:
+        """Pass on a piece of the response, behind ``head`` if that hasn't gone yet."""
+        framing = self.response_framing
+        assert framing is not None
+        try:
+            body = framing.decode(data)
+            if self.chunked_out and isinstance(framing, ChunkedFraming):
+                if body:
+                    body = encode_chunk(body)
+                if framing.done:
+                    body += encode_last_chunk(framing.trailers)
+        except MessageError as error:
+            if head:
+                self._send_downstream(head)
+            self.abort(f"the app's response: {error.reason}")
+            return
+        if head:
+            body = head + body
+        if framing.done:
+            self._release_upstream(framing.surplus)
+        if not body or self._send_downstream(body):
+            if framing.done:
+                self.finish("done")
+            else:
+                self.downstream.arm(self.worker.settings.stream_idle_timeout_s)
+
+    def _send_downstream(self, data: bytes) -> bool:
+        """Send to the client. Returns False if it can't take all of it now, or is gone."""
+        downstream = self.downstream
+        self.bytes_out += len(data)
+        try:
+            if downstream.send(data):
+                return True
+        except OSError:
+            self.abort("the client is gone")
+            return False
+        downstream.arm(self.worker.settings.body_stall_timeout_s)
+        if self.upstream is not None:
+            self.upstream.pause_reading()
+        return False
+
+    def _on_response_end(self) -> None:
+        """The app closed its side."""
+        framing = self.response_framing
+        if isinstance(framing, CloseFraming):
+            framing.done = True
+            self._release_upstream(b"closed")
+            if not self.downstream.unsent:
+                self.finish("done")
+        else:
+            self._upstream_gone()
+
+    def _upstream_gone(self) -> None:
+        """The app closed or reset in the middle. If it can't have seen the request, try once more."""
+        if self.response_framing is not None:
+            self.abort("the app closed in the middle of its response")
+            return
+        first, reused = self.first, self.reused
+        if self.upstream is not None:
+            self._take_last_words()
+            self.upstream.close()
+            self.upstream = None
+        if self.downstream.closed or self.downstream.exchange is not self or self.response_framing is not None:
+            return
+        if reused and first and self.first_byte_at is None and self.method in _IDEMPOTENT:
+            # RFC 9110 §9.2.2: a pooled connection that closed before a single byte came, and a request that may
+            # be repeated: once, on a new connection.
+            self.downstream.arm(self.worker.settings.connect_timeout_s)
+            self.dial = self.worker.dialer.dial(self.route.target, self)
+            return
+        self.fail(answers.RESET, "the app closed before it answered")
+
+    def _switch(self, line: bytes, fields: Fields, rest: bytes) -> None:
+        """101: from here on bytes flow both ways, unread."""
+        if not self.switching or not fields.upgrade:
+            self.fail(answers.NONSENSE, "the app switched protocols unasked")
+            return
+        head = response_head(line, fields, b"Upgrade: " + fields.upgrade + b"\r\n", b"Upgrade")
+        self.status = 101
+        self.bytes_out += len(head)
+        self._become_tunnel(to_client=head + rest)
+
+    def _become_tunnel(self, to_client: bytes) -> None:
+        downstream, upstream = self.downstream, self.upstream
+        assert upstream is not None
+        early = downstream.buffered
+        self.bytes_in += len(early)
+        downstream.exchange = None
+        self.upstream = None
+        Tunnel(self, downstream, upstream).begin(to_client, early)
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    def _release_upstream(self, surplus: bytes) -> None:
+        """The response is complete: keep the connection if nothing on it is doubtful."""
+        upstream = self.upstream
+        if upstream is None:
+            return
+        self.upstream = None
+        if self.upstream_reusable and not surplus and self.request_framing is None and not upstream.unsent:
+            upstream.want(READ)
+            self.worker.pool.put(upstream)
+        else:
+            upstream.close()
+
+    def finish(self, reason: str) -> None:
+        """The response has gone out whole."""
+        self._log(reason)
+        self.downstream.on_exchange_done(keep=self.keep_alive and self.request_framing is None)
+
+    def fail(self, answer: Answer, reason: str) -> None:
+        """Nothing has been answered: answer with what went wrong. Otherwise the same as `abort`."""
+        if self.response_framing is not None:
+            self.abort(reason)
+            return
+        self._drop_upstream()
+        self.status = answer.status
+        keep = self.keep_alive and self.request_framing is None and answer.status != 400
+        self.bytes_out += self.downstream.send_answer(answer, close=not keep, head_only=self.method == b"HEAD")
+        self._log(reason)
+        self.downstream.on_exchange_done(keep=keep)
+
+    def abort(self, reason: str) -> None:
+        """The response can't be completed: close without an end, so that the client sees that it is cut off."""
+        self._drop_upstream()
+        self._log(reason)
+        self.downstream.cut()
+
+    def on_deadline(self) -> None:
+        """The downstream's deadline, which is the exchange's while one runs."""
+        if self.response_framing is not None:
+            self.abort("the client stopped reading" if self.downstream.unsent else "the app fell silent")
+        elif self.upstream is None:
+            self.fail(answers.CONNECT_TIMEOUT, "no connection in time")
+        elif self.request_framing is None:
+            self.fail(answers.RESPONSE_TIMEOUT, "no response in time")
+        elif self.upstream.unsent:
+            self.fail(answers.WRITE_TIMEOUT, "the app stopped reading the request")
+        else:
+            self.fail(answers.HEAD_TOO_SLOW, "the client stopped sending the request")
+
+    def on_bug(self) -> None:
+        """A handler raised: this exchange and its two connections are closed."""
+        self.abort("internal error")
+
+    def _drop_upstream(self) -> None:
+        if self.dial is not None:
+            self.dial.cancel()
+            self.dial = None
+        if self.upstream is not None:
+            self.upstream.close()
+            self.upstream = None
+
+    def subject(self) -> Subject:
+        """What the access log says of the request."""
+        downstream = self.downstream
+        age = self.worker.loop.now - self.started_at
+        return Subject(
+            self.worker.wall_clock() - age,
+            downstream.client_text,
+            downstream.last_host,
+            self.route.kind,
+            str(self.route.target),
+            self.method,
+            self.path.partition(b"?")[0],
+        )
+
+    def _log(self, reason: str) -> None:
+        worker = self.worker
+        worker.counters.exchanges += 1
+        if worker.access_log is not None:
+            started = self.started_at
+            worker.access_log.write(
+                self.subject(),
+                status=self.status,
+                bytes_in=self.bytes_in,
+                bytes_out=self.bytes_out,
+                first_byte_s=None if self.first_byte_at is None else self.first_byte_at - started,
+                duration_s=worker.loop.now - started,
+                reused=self.reused,
+                reason=reason,
+            )

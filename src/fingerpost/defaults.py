@@ -1,0 +1,16 @@
+"""The defaults that commands need before, or without, the settings' validator: stdlib only, and quick to import."""
+
+import os
+
+DEFAULT_LISTEN = "127.0.0.1:8080"
+DEFAULT_DOMAIN = "localhost"
+
+
+def default_key_file() -> str:
+    """The key file of whoever runs this: ``fingerpost/keys`` below ``$XDG_CONFIG_HOME``, else ``~/.config``.
+
+    A relative ``$XDG_CONFIG_HOME`` is ignored, as the XDG base directory specification asks.
+    """
+    configured = os.environ.get("XDG_CONFIG_HOME", "")
+    folder = configured if os.path.isabs(configured) else os.path.expanduser("~/.config")
+    return os.path.join(folder, "fingerpost", "keys")

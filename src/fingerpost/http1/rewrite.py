@@ -1,0 +1,116 @@
+"""What goes on to the other side: heads rebuilt from what was understood, with exactly one framing (RFC 9112 §6).
+
+The request line and the status line are put in front by the caller; here is everything behind them.
+"""
+
+from typing import NamedTuple
+
+from fingerpost.http1.grammar import CRLF, list_items
+from fingerpost.http1.head import Fields, RequestFields
+
+
+class Client(NamedTuple):
+    """What the listener knows of a client and what the app is told: all as bytes, ready for a field.
+
+    Attributes:
+        address: The peer's IP address.
+        scheme: ``http`` or ``https``, as the client spoke it.
+        port: The port that it connected to.
+        trusted: Whether the peer is one of ``trusted_proxies``, so that its own claims are passed on.
+    """
+
+    address: bytes
+    scheme: bytes
+    port: bytes
+    trusted: bool
+
+
+def request_tail(fields: RequestFields, client: Client, cdn_loop_id: bytes, upgrade: bytes, http10: bool) -> bytes:
+    """Everything of the upstream request behind its request line, the empty line included.
+
+    Args:
+        fields: What the client sent.
+        client: Who it is.
+        cdn_loop_id: This proxy's id (RFC 8586).
+        upgrade: The protocols to offer, or empty.
+        http10: The client spoke HTTP/1.0: no expectation is passed on (RFC 9110 §10.1.1).
+    """
+    lines = [b"Host: " + (fields.host or b"")]
+    lines += fields.kept
+    if fields.chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif fields.content_length is not None:
+        lines.append(b"Content-Length: %d" % fields.content_length)
+    options = []
+    if upgrade:
+        options.append(b"Upgrade")
+        lines.append(b"Upgrade: " + upgrade)
+    if b"trailers" in list_items(fields.values(b"te")):
+        options.append(b"TE")
+        lines.append(b"TE: trailers")
+    if options:
+        lines.append(b"Connection: " + b", ".join(options))
+    if fields.expects_continue and not http10:
+        lines.append(b"Expect: 100-continue")
+    lines += forwarded_lines(fields, client)
+    lines.append(b"CDN-Loop: " + b", ".join((*fields.values(b"cdn-loop"), cdn_loop_id)))
+    lines.append(b"\r\n")
+    return CRLF.join(lines)
+
+
+def forwarded_lines(fields: RequestFields, client: Client) -> list[bytes]:
+    """X-Forwarded-For/Proto/Host/Port: what a trusted proxy said, with its own address added; else our own word.
+
+    ``Forwarded`` (RFC 7239) and ``X-Real-IP`` pass from trusted proxies only.
+    """
+    host = fields.host or b""
+    if not client.trusted:
+        return [
+            b"X-Forwarded-For: " + client.address,
+            b"X-Forwarded-Proto: " + client.scheme,
+            b"X-Forwarded-Host: " + host,
+            b"X-Forwarded-Port: " + client.port,
+        ]
+    first = fields.first
+    lines = [
+        b"X-Forwarded-For: " + b", ".join((*fields.values(b"x-forwarded-for"), client.address)),
+        b"X-Forwarded-Proto: " + first(b"x-forwarded-proto", client.scheme),
+        b"X-Forwarded-Host: " + first(b"x-forwarded-host", host),
+        b"X-Forwarded-Port: " + first(b"x-forwarded-port", client.port),
+    ]
+    lines += [b"Forwarded: " + value for value in fields.values(b"forwarded")]
+    lines += [b"X-Real-IP: " + value for value in fields.values(b"x-real-ip")]
+    return lines
+
+
+def offered_upgrade(fields: RequestFields) -> bytes:
+    """The protocols that the request offers to switch to, without ``h2c``.
+
+    An app that went over to h2c would take further requests that nobody checked (RFC 9113 §3.1 dropped it).
+    """
+    if not fields.upgrade:
+        return b""
+    return b", ".join(item for item in list_items([fields.upgrade]) if item.lower() != b"h2c")
+
+
+def loops(fields: RequestFields, cdn_loop_id: bytes) -> bool:
+    """Whether the request has already passed through this proxy (RFC 8586 §2)."""
+    values = fields.values(b"cdn-loop")
+    return bool(values) and any(item.partition(b";")[0].strip() == cdn_loop_id for item in list_items(values))
+
+
+def response_head(status_line: bytes, fields: Fields, framing: bytes, connection: bytes) -> bytes:
+    """A whole response head for the client.
+
+    Args:
+        status_line: Status and reason.
+        fields: What the app sent.
+        framing: The framing field's line with its CRLF, or empty.
+        connection: ``close``, ``keep-alive`` (to HTTP/1.0) or ``Upgrade``, or empty for none.
+    """
+    lines = [b"HTTP/1.1 " + status_line]
+    lines += fields.kept
+    if connection:
+        lines.append(b"Connection: " + connection)
+    lines.append(framing + CRLF)
+    return CRLF.join(lines)

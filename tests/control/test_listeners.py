@@ -1,0 +1,115 @@
+"""Listening sockets: options, honest refusals, room for descriptors."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from fingerpost.control.listeners import descriptors_needed, open_listeners
+from fingerpost.errors import ConfigError
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def test_port_0_becomes_a_real_port_that_accepts() -> None:
+    (listener,) = open_listeners(["127.0.0.1:0"])
+    with listener.socket, socket.create_connection(("127.0.0.1", port_of(listener.address)), timeout=5):
+        listener.socket.settimeout(5)
+        accepted, _ = listener.socket.accept()
+        accepted.close()
+
+
+def test_listeners_are_not_blocking_and_not_inherited_by_accident() -> None:
+    (listener,) = open_listeners(["127.0.0.1:0"])
+    with listener.socket:
+        assert not listener.socket.getblocking()
+        assert not os.get_inheritable(listener.socket.fileno())
+
+
+def test_ipv4_and_ipv6_share_a_port_because_ipv6_listeners_are_ipv6_only() -> None:
+    (six,) = open_listeners(["[::]:0"])
+    with six.socket:
+        (four,) = open_listeners([f"0.0.0.0:{port_of(six.address)}"])
+        four.socket.close()
+        assert six.address.startswith("[::]:")
+
+
+def test_a_port_that_somebody_listens_on_is_refused_although_both_would_share_it() -> None:
+    (first,) = open_listeners(["127.0.0.1:0"])
+    with first.socket, pytest.raises(ConfigError) as caught:
+        open_listeners([first.address])
+    assert caught.value.key == "listen"
+    assert caught.value.value == first.address
+    assert "choose another port" in caught.value.accepted
+
+
+def test_workers_to_come_can_join_an_open_listener() -> None:
+    (first,) = open_listeners(["127.0.0.1:0"])
+    with first.socket, socket.socket() as second:
+        second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        second.bind(("127.0.0.1", port_of(first.address)))
+        second.listen()
+        assert second.getsockname() == first.socket.getsockname()
+
+
+def test_a_port_in_time_wait_can_be_listened_on_again() -> None:
+    (listener,) = open_listeners(["127.0.0.1:0"])
+    with (
+        listener.socket,
+        socket.create_connection(("127.0.0.1", port_of(listener.address)), timeout=5) as client,
+    ):
+        listener.socket.settimeout(5)
+        accepted, _ = listener.socket.accept()
+        accepted.close()  # the side that closes first waits
+        assert client.recv(1) == b""
+    (again,) = open_listeners([listener.address])
+    again.socket.close()
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_listeners(["192.0.2.1:8080"])
+    assert "an address of this machine" in caught.value.accepted
+
+
+def test_when_one_address_fails_none_stays_open() -> None:
+    (free,) = open_listeners(["127.0.0.1:0"])
+    free.socket.close()
+    with pytest.raises(ConfigError):
+        open_listeners([free.address, "192.0.2.1:8080"])
+    open_listeners([free.address])[0].socket.close()
+
+
+def with_limits(soft: int, hard: int, wanted: int) -> str:
+    """What make_room does under these limits: in a process of its own, as limits don't come back."""
+    code = (
+        "import resource, sys; from fingerpost.control.listeners import make_room\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        f"try: print(make_room({wanted}), *resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+        "except Exception as error: print(error)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_the_soft_limit_rises_to_what_connections_need() -> None:
+    assert with_limits(256, 2000, 500) == f"500 {descriptors_needed(500)} 2000"
+
+
+def test_a_sufficient_soft_limit_is_left_alone() -> None:
+    assert with_limits(1900, 2000, 500) == "500 1900 2000"
+
+
+def test_connections_are_lowered_to_what_the_hard_limit_has_room_for() -> None:
+    assert with_limits(256, 1000, 500) == "372 1000 1000"
+
+
+def test_a_hard_limit_without_room_for_one_connection_is_a_problem() -> None:
+    said = with_limits(200, 257, 500)
+    assert said.startswith("max_connections: 500: expected")
+    assert "257" in said
