@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fingerpost.config import Configuration, catalogue, load
-from fingerpost.errors import ConfigError, ConfigErrors
+from fingerpost.errors import ConfigError, ConfigProblemsError
 
 
 def read(
@@ -22,7 +22,7 @@ def problems(
     environ: Mapping[str, str] | None = None,
     file: Path | None = None,
 ) -> list[ConfigError]:
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(ConfigProblemsError) as caught:
         read(flags, environ, file)
     assert str(caught.value).splitlines() == [str(error) for error in caught.value.errors]
     return list(caught.value.errors)
@@ -59,17 +59,16 @@ def test_every_setting_can_come_from_flag_environment_and_file(file: Path) -> No
         "cdn_loop_id": "x",
     }
     for setting in catalogue().values():
-        default = 1 if setting.name == "workers" else 9000
+        default = 1 if setting.name == "workers" else 2048
         value = valid.get(setting.name, f"/{setting.name}" if "FILE" in setting.metavar else default)
         words = [str(word) for word in value] if isinstance(value, list) else str(value)
-        flag = tuple(words) if isinstance(value, list) else words
+        flag = tuple(words) if isinstance(words, list) else words
+        in_environment = ",".join(words) if isinstance(words, list) else words
         file.write_text(f"{setting.name} = {value!r}\n")
         seen = [
             getattr(read({setting.name: flag}).settings, setting.name),
             getattr(
-                read(
-                    environ={setting.environment: ",".join(flag) if isinstance(flag, tuple) else flag}
-                ).settings,
+                read(environ={setting.environment: in_environment}).settings,
                 setting.name,
             ),
             getattr(read(file=file).settings, setting.name),

@@ -52,7 +52,7 @@ def websocket_echo() -> Iterator[str]:
 
 @contextmanager
 def nginx(directory: Path, server_block: str) -> Iterator[str]:
-    """Run nginx with one ``server`` of the given directives; ``root`` is ``directory``. Skips if it's missing.
+    """Run nginx with one ``server`` of the given directives; ``root`` is ``directory``. Skips without it.
 
     Yields:
         ``127.0.0.1:port``.
@@ -109,10 +109,8 @@ def _echo(websocket: ServerConnection) -> None:
             websocket.send(message)
 
 
-async def _body(request: Request) -> StreamingResponse:
-    return StreamingResponse(
-        request.stream(), media_type=request.headers.get("content-type", "application/octet-stream")
-    )
+async def _body(request: Request) -> Response:
+    return Response(await request.body(), media_type="application/octet-stream")
 
 
 async def _seen(request: Request) -> Response:

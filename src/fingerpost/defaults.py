@@ -1,4 +1,4 @@
-"""The defaults that commands need before, or without, the settings' validator: stdlib only, and quick to import."""
+"""The defaults that commands need without the settings' validator: stdlib only, and quick to import."""
 
 import os
 

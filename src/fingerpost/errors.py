@@ -14,7 +14,7 @@ class ConfigError(FingerpostError):
         key: The setting's name (``listen``, ``key_file``).
         value: What was given.
         accepted: The accepted form, in words that complete "expected …".
-        origin: Where the value stands, when that helps to find it (``--listen``, ``FINGERPOST_LISTEN``, a file).
+        origin: Where the value stands, when that helps to find it: a flag, a variable or a file.
     """
 
     def __init__(self, key: str, value: object, accepted: str, origin: str | None = None) -> None:
@@ -26,7 +26,7 @@ class ConfigError(FingerpostError):
         super().__init__(f"{where}: {value!s}: expected {accepted}")
 
 
-class ConfigErrors(FingerpostError):
+class ConfigProblemsError(FingerpostError):
     """Several settings that can't be used; the text has one line for each.
 
     Args:

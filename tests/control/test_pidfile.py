@@ -26,7 +26,10 @@ def test_it_holds_the_process_id_until_it_is_removed(path: Path) -> None:
 
 
 def test_a_running_instance_is_named_in_the_refusal(path: Path) -> None:
-    code = f"from fingerpost.control.pidfile import PidFile; PidFile({str(path)!r}).write(); print(1, flush=True); input()"
+    code = (
+        "from fingerpost.control.pidfile import PidFile\n"
+        f"PidFile({str(path)!r}).write(); print(1, flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:

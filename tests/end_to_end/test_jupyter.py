@@ -9,17 +9,15 @@ import re
 import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from jupyter_server.auth import passwd
 
 from child import Child, clean_environment
 from relay import Relay
 
-PASSWORD = "signpost at the crossroads"
+PASSWORD = "signpost-at-the-crossroads"
 FILE_BYTES = 200_000_000
 CHUNK_BYTES = 8_000_000
 
@@ -38,8 +36,8 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "ServerApp.allow_remote_access": True,
         "ServerApp.allow_root": True,
         "ServerApp.root_dir": directory,
-        "IdentityProvider.token": "",
-        "PasswordIdentityProvider.hashed_password": passwd(PASSWORD),
+        "FileContentsManager.delete_to_trash": False,
+        "IdentityProvider.token": PASSWORD,
     }
     command = [
         sys.executable,
@@ -95,7 +93,7 @@ def test_a_kernel_computes_over_its_websocket(
 
 
 @pytest.mark.timeout(300)
-def test_a_file_of_200_mb_comes_back_as_it_went(browser: httpx.Client, tmp_path: Path) -> None:
+def test_a_file_of_200_mb_comes_back_as_it_went(browser: httpx.Client) -> None:
     sent, received = hashlib.sha256(), hashlib.sha256()
     piece = random.Random(1).randbytes(CHUNK_BYTES)
     count = FILE_BYTES // CHUNK_BYTES

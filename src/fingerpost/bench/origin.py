@@ -31,7 +31,7 @@ _SWITCHING = (
     b"Sec-WebSocket-Accept: %b\r\n\r\n"
 )
 _SMALL = (
-    _OK + b"Date: Mon, 01 Jan 2024 00:00:00 GMT\r\nETag: W/\"5f3b-18d0\"\r\nVary: Accept-Encoding\r\n"
+    _OK + b'Date: Mon, 01 Jan 2024 00:00:00 GMT\r\nETag: W/"5f3b-18d0"\r\nVary: Accept-Encoding\r\n'
     b"X-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n" % BODY_BYTES
 )
 

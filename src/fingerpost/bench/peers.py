@@ -1,4 +1,4 @@
-"""The relays under measurement: how each is found, configured and started, and which of its processes relay."""
+"""The relays under measurement: how each is found, configured and run."""
 
 import re
 import shutil
@@ -34,10 +34,11 @@ class Plan:
 
 
 class Peer:
-    """One kind of relay. ``relays`` is False only for `Direct`, where clients connect to the apps themselves."""
+    """One kind of relay. ``relays`` is False only for `Direct`, where clients connect to the apps."""
 
     name = ""
     relays = True
+    only_for = ""  # the one work that it is measured in; empty for all
 
     def missing(self) -> str | None:
         """Why it can't be measured here, or None."""
@@ -86,11 +87,15 @@ class _Installed(Peer):
 
     def missing(self) -> str | None:
         """Whether it is on the PATH."""
-        return None if shutil.which(self.name) else f"no {self.name} on the PATH (Debian: apt install {self.name})"
+        return (
+            None
+            if shutil.which(self.name)
+            else f"no {self.name} on the PATH (Debian: apt install {self.name})"
+        )
 
     def version(self) -> str:
         """The first version number in what ``-v`` says."""
-        said = subprocess.run([self.name, "-v"], capture_output=True, text=True, timeout=10, check=False)
+        said = subprocess.run([self.program, "-v"], capture_output=True, text=True, timeout=10, check=False)
         found = re.search(r"\d+\.\d+[\w.+~-]*", said.stdout + said.stderr)
         return found[0] if found else "of unknown version"
 
@@ -98,7 +103,7 @@ class _Installed(Peer):
 class Nginx(_Installed):
     """One master that only watches, and one worker."""
 
-    name = "nginx"
+    name = program = "nginx"
 
     def command(self, plan: Plan) -> list[str]:
         """With its own prefix, so that nothing of an installed nginx is read or touched."""
@@ -109,16 +114,10 @@ class Nginx(_Installed):
 
 
 class HAProxy(_Installed):
-    """One process with one thread.
+    """One process with one thread, told to move bodies and tunnels inside the kernel where it can (splice)."""
 
-    Args:
-        splice: With ``option splice-auto``: HAProxy then moves bulk data inside the kernel when it sees fit.
-    """
-
-    name = "haproxy"
-
-    def __init__(self, *, splice: bool = True) -> None:
-        self._splice = splice
+    name = program = "haproxy"
+    splice = True
 
     def command(self, plan: Plan) -> list[str]:
         """In the foreground, without a master process."""
@@ -128,7 +127,7 @@ class HAProxy(_Installed):
             plan.port,
             plan.ports_by_host,
             logged=plan.access_log is not None,
-            splice=self._splice,
+            splice=self.splice,
         )
         config.write_text(text)
         (plan.folder / "hosts.map").write_text(configs.haproxy_map(plan.ports_by_host))
@@ -137,6 +136,14 @@ class HAProxy(_Installed):
     def logs_to_stdout(self) -> bool:
         """It can write its log to a descriptor, not to a file."""
         return True
+
+
+class HAProxyPlain(HAProxy):
+    """HAProxy as it is without being told to splice: a second yardstick for bulk, since that is the default."""
+
+    name = "haproxy-plain"
+    splice = False
+    only_for = "bulk"
 
 
 class Direct(Peer):
@@ -156,4 +163,4 @@ class Direct(Peer):
 
 def known_peers() -> list[Peer]:
     """All that the benchmark compares, in the order of their turns."""
-    return [Fingerpost(), Nginx(), HAProxy(), Direct()]
+    return [Fingerpost(), Nginx(), HAProxy(), HAProxyPlain(), Direct()]

@@ -15,9 +15,12 @@ _STOP_DEADLINE_S = 5.0
 def start(
     command: list[str], *, cpus: Iterable[int], log: Path, stdin: int | None = None, stdout: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a command on the given CPUs (none given: on any); what it says goes to the log.
+    """Start a command on a leash.
 
     Args:
+        command: What to run.
+        cpus: The CPUs it may use; none given means any.
+        log: The file that what it says is added to.
         stdin: As `subprocess.Popen` has it; nothing to read by default.
         stdout: As `subprocess.Popen` has it; to the log by default.
     """

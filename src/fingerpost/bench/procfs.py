@@ -11,7 +11,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes. ``private`` is what would be free if the process ended; ``peak_rss`` is the kernel's high-water mark."""
+    """Bytes. ``private`` is what would be free if it ended; ``peak_rss`` is the kernel's high-water mark."""
 
     rss: int
     private: int

@@ -35,7 +35,7 @@ def context(peers: Sequence[Peer], conditions: Conditions, rounds: int) -> dict[
         "peers": {peer.name: _state(peer) for peer in peers},
         "rounds": rounds,
         "access_log": conditions.access_log,
-        "cpus": asdict(conditions.cpus),
+        "pinned": asdict(conditions.cpus),
         "scale": asdict(conditions.scale),
     }
 
@@ -52,44 +52,55 @@ def as_json(about: dict[str, object], samples: Sequence[Sample]) -> dict[str, ob
 
 
 def print_run(
-    console: Console, about: dict[str, object], works: Sequence[Work], conditions: Conditions, samples: Sequence[Sample]
+    console: Console, works: Sequence[Work], run: dict[str, object], samples: Sequence[Sample]
 ) -> None:
-    """Print where it ran, what each peer needed, and how fingerpost stands to its bars."""
+    """Print where it ran, what each peer needed, what went wrong, and how fingerpost stands to its bars.
+
+    Args:
+        console: Where to.
+        works: What was asked for.
+        run: The `context`.
+        samples: What was found.
+    """
     found = rows(samples)
-    for name in ("date", "command", "cpu", "cores", "kernel", "rounds", "access_log"):
-        console.print(f"{name.replace('_', ' '):>11}: {about[name]}", highlight=False, markup=False)
-    peers = about["peers"]
-    if isinstance(peers, dict):
-        for name, state in peers.items():
-            console.print(f"{name:>11}: {state}", highlight=False, markup=False)
-    titles = {work.name: work.title.format(**asdict(conditions.scale)) for work in works}
-    console.print(_peer_table(titles, {work.name: work.unit for work in works}, found))
+    about = {
+        name: run[name] for name in ("date", "command", "cpu", "cores", "kernel", "rounds", "access_log")
+    }
+    peers = run["peers"]
+    assert isinstance(peers, dict)
+    for name, value in (about | peers).items():
+        console.print(f"{name.replace('_', ' '):>11}: {value}", highlight=False, markup=False)
+    console.print(_peer_table({work.name: work.unit for work in works}, found))
+    for row in found:
+        if not row.sound:
+            console.print(
+                f"{_name(row)}, {row.peer}: {_wrong(row)}", style="red", highlight=False, markup=False
+            )
     if judged := verdicts(found):
-        console.print(_bar_table(titles, judged))
+        console.print(_bar_table({work.name: work.title for work in works}, judged))
 
 
-def _peer_table(titles: dict[str, str], units: dict[str, str], found: Sequence[Row]) -> Table:
+def _peer_table(units: dict[str, str], found: Sequence[Row]) -> Table:
     table = Table(title="What each needed: median (lowest - highest) over the rounds")
     for name in ("work", "peer"):
         table.add_column(name)
-    for name in ("needed", *(f"x {base}" for base in BASES), "per second"):
-        table.add_column(name, justify="right")
-    table.add_column("wrong")
-    last = ("", "")
+    for name in ("needed", "unit", *(f"x {base}" for base in BASES), "per second"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("wrong", style="bold red")
+    last = ""
     for row in found:
-        here = (row.work, row.variant)
-        if last != here:
+        if last and last != _name(row):
             table.add_section()
-        title = f"{titles[row.work]} ({row.variant})" if row.variant else titles[row.work]
         table.add_row(
-            title if last != here else "",
+            "" if last == _name(row) else _name(row),
             row.peer,
-            _spread(row, units[row.work]),
+            _spread(row),
+            units[row.work] if row.median is not None else "",
             *(f"{row.ratios[base]:.2f}" if base in row.ratios else "" for base in BASES),
-            f"{row.per_s:,.0f}" if row.per_s is not None else "",
-            _wrong(row),
+            _rate(row.per_s),
+            "" if row.sound else "below",
         )
-        last = here
+        last = _name(row)
     return table
 
 
@@ -110,15 +121,24 @@ def _bar_table(titles: dict[str, str], judged: Sequence[Verdict]) -> Table:
     return table
 
 
-def _spread(row: Row, unit: str) -> str:
+def _name(row: Row) -> str:
+    return f"{row.work}, {row.variant}" if row.variant else row.work
+
+
+def _spread(row: Row) -> str:
     if row.median is None or row.lowest is None or row.highest is None:
         return ""
-    return f"{row.median:.3g} ({row.lowest:.3g} - {row.highest:.3g}) {unit}"
+    return f"{row.median:.3g} ({row.lowest:.3g} - {row.highest:.3g})"
 
 
-def _wrong(row: Row) -> Text:
-    parts = [f"{count:,} x {kind}" for kind, count in row.faults.items()] + list(row.failures)
-    return Text("; ".join(parts), style="bold red")
+def _rate(per_s: float | None) -> str:
+    if per_s is None:
+        return ""
+    return f"{per_s / 1e9:.2f} G" if per_s > 1e8 else f"{per_s:,.0f}"
+
+
+def _wrong(row: Row) -> str:
+    return "; ".join([f"{count:,} x {kind}" for kind, count in row.faults.items()] + list(row.failures))
 
 
 def _limit(limit: Limit) -> str:

@@ -1,7 +1,8 @@
 """The client of the request works: keep-alive GETs with a browser's fields, one under way on each connection.
 
-Two kinds of heads. *Varied*: path, Referer, Cookie and If-None-Match differ with every request, as they do when a
-browser loads a page. *Identical*: each connection repeats its first head, which flatters a relay that remembers.
+Two kinds of heads. *Varied*: path, Referer, Cookie and If-None-Match differ with every request, as they do
+when a browser loads a page. *Identical*: each connection repeats its first head, which flatters a relay that
+remembers what it has seen.
 """
 
 import contextlib

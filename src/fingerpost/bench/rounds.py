@@ -1,4 +1,4 @@
-"""A run: every work in rounds in which the peers take turns, so that what disturbs the machine disturbs all."""
+"""A run: every work in rounds in which the peers take turns, so that a disturbance is shared by all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -56,7 +56,7 @@ def all_steps(works: Sequence[Work], peers: Sequence[Peer], rounds: int) -> list
         for variant in work.variants
         for number in range(1, rounds + 1)
         for peer in present
-        if work.suits(peer)
+        if work.suits(peer) and peer.only_for in ("", work.name)
     ]
 
 

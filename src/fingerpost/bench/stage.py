@@ -1,4 +1,4 @@
-"""A stage: one peer, freshly started, an origin behind it and room for clients before it; nothing survives it."""
+"""A stage: one peer, freshly started, an origin behind it, clients before it; nothing survives it."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ class Cpus:
 
     @classmethod
     def split(cls) -> "Cpus":
-        """The first allowed CPU for the relay, the others for the load; no pinning where there is only one."""
+        """The first allowed CPU for the relay, the others for the load; no pinning with just one."""
         first, *others = sorted(os.sched_getaffinity(0))
         return cls((first,), tuple(others)) if others else cls()
 
@@ -94,7 +94,9 @@ def set_up(peer: Peer, cpus: Cpus, *, access_log: bool) -> Iterator[Stage]:
             stage.sites = [Site(host, port) for host, port in ports_by_host.items()]
             yield stage
             return
-        plan = Plan(folder, _free_port(), ports_by_host, key_file, folder / "access.log" if access_log else None)
+        plan = Plan(
+            folder, _free_port(), ports_by_host, key_file, folder / "access.log" if access_log else None
+        )
         stage.sites = [Site(host, plan.port) for host in ports_by_host]
         log = folder / ("access.log" if peer.logs_to_stdout() else "relay.log")
         relay = process.start(peer.command(plan), cpus=cpus.relay, log=log)

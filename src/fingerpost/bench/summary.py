@@ -111,11 +111,12 @@ def _row(group: list[Sample], samples: Sequence[Sample]) -> Row:
 
 
 def _ratio(group: list[Sample], samples: Sequence[Sample], base: str) -> float | None:
-    """Pair by pair within a round, so that what slowed a whole round down cancels out; the median of these."""
+    """The median of the ratios within each round: what slowed a whole round down cancels out."""
     based = {
         sample.round: sample.value
         for sample in samples
-        if (sample.work, sample.variant, sample.peer) == (group[0].work, group[0].variant, base) and sample.sound
+        if (sample.work, sample.variant, sample.peer) == (group[0].work, group[0].variant, base)
+        and sample.sound
     }
     found = [
         sample.value / below
@@ -146,6 +147,6 @@ def _value(limit: Limit | None, row: Row) -> float | None:
 def _met(limit: Limit | None, value: float | None, row: Row) -> bool | None:
     if limit is None:
         return None
-    if not row.sound:  # lost or altered bytes can't be made up for by speed
+    if row.faults:  # lost or altered bytes can't be made up for by speed
         return False
-    return None if value is None else value <= limit.most
+    return None if value is None or row.failures else value <= limit.most

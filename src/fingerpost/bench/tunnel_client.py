@@ -1,7 +1,8 @@
 """The client of the tunnel works: upgrades, then messages that must come back as they were.
 
 A process of its own with three commands: ``open`` (more tunnels, all at once), ``ping`` (messages through all
-that are open, one under way in each), ``close``. Relays don't look into a tunnel, so no WebSocket frames here.
+that are open, one under way in each) and ``close``. The bytes in a tunnel are not WebSocket frames: no relay
+that is measured here looks at them.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ _REQUEST = (
 class _Tunnel:
     """One tunnel; ``step`` is called when its socket is ready, and says whether it has come to rest."""
 
-    __slots__ = ("expected", "fd", "left", "number", "received", "site", "size", "socket", "step")
+    __slots__ = ("expected", "fd", "index", "left", "number", "received", "site", "size", "socket", "step")
 
     def __init__(self, number: int, site: Site) -> None:
         self.number = number
@@ -36,7 +37,7 @@ class _Tunnel:
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = self.expected = b""
-        self.left = self.size = 0
+        self.index = self.left = self.size = 0
         self.step: Callable[[], bool] = self.greet
 
     def connect(self) -> None:
@@ -74,7 +75,8 @@ class _Tunnel:
         self.send_next()
 
     def send_next(self) -> None:
-        self.expected = message(self.number, self.left, self.size)
+        self.expected = message(self.number, self.index, self.size)
+        self.index += 1
         if self.socket.send(self.expected) != self.size:
             raise FaultError("send buffer full")
 
@@ -151,7 +153,7 @@ def open_tunnels(sites: list[tuple[str, int]], count: int, deadline_s: float) ->
 
 
 def ping(messages: int, size: int, deadline_s: float) -> Outcome:
-    """Send about ``messages`` of ``size`` bytes through all open tunnels, each as soon as the last is back."""
+    """Send about ``messages`` of ``size`` bytes through all open tunnels, each when the last is back."""
     faults: Counter[str] = Counter()
     each = max(1, messages // max(1, len(_open)))
     begun = []

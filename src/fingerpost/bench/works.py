@@ -27,7 +27,7 @@ _MESSAGE_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much of each work is done in one round; the defaults are what the published figures are made with."""
+    """How much of each work is done in one round; published figures are made with the defaults."""
 
     ping_tunnels: int = 100
     messages: int = 100_000
@@ -68,7 +68,7 @@ class Figure:
     """What one stage yielded.
 
     Attributes:
-        value: In the work's unit; None where there is nothing of that kind to measure (``direct`` has no CPU).
+        value: In the work's unit; None where there is nothing of that kind (``direct`` has no CPU).
         details: What else was seen, by name with unit.
         faults: What the clients found wrong. With any of them the value says nothing.
     """
@@ -83,7 +83,7 @@ class Work:
     """One line of the benchmark.
 
     Attributes:
-        title: What it is, with the fields of `Scale` to be filled in.
+        title: What it is, at full scale.
         unit: Of the figures' values.
         variants: The ways to do it; the first is the main one.
         suits: Whether it can be asked of a peer at all.
@@ -252,7 +252,7 @@ def _wait_until_quiet(stage: Stage) -> None:
 WORKS = (
     Work(
         "messages",
-        "1 KiB messages, ping-pong through {ping_tunnels:,} tunnels: CPU per message",
+        "1 KiB messages, ping-pong through 100 tunnels: CPU per message",
         "µs",
         measure_messages,
     ),
@@ -263,7 +263,7 @@ WORKS = (
         measure_requests,
         variants=("varied", "identical"),
     ),
-    Work("tunnels", "{tunnels:,} tunnels opened at once: time", "s", measure_tunnels),
+    Work("tunnels", "6,000 tunnels opened at once: time", "s", measure_tunnels),
     Work(
         "memory",
         "memory that an idle tunnel adds to the worker",
@@ -272,5 +272,11 @@ WORKS = (
         suits=lambda peer: peer.relays,
     ),
     Work("bulk", "bulk one way: CPU per GB", "s/GB", measure_bulk, variants=("tunnel", "body")),
-    Work("seal", "fingerpost seal, whole process", "s", measure_seal, suits=lambda peer: peer.name == "fingerpost"),
+    Work(
+        "seal",
+        "fingerpost seal, whole process",
+        "s",
+        measure_seal,
+        suits=lambda peer: peer.name == "fingerpost",
+    ),
 )

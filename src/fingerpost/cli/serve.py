@@ -14,13 +14,14 @@ from fingerpost.config.files import read_files
 from fingerpost.config.settings import shown
 from fingerpost.control.listeners import Listener, descriptors_needed, hard_limit, make_room, open_listeners
 from fingerpost.control.pidfile import PidFile
-from fingerpost.errors import ConfigError, ConfigErrors, FingerpostError
+from fingerpost.errors import ConfigError, ConfigProblemsError, FingerpostError
 
 log = logging.getLogger("fingerpost")
 
 _SOURCES = """\
-Every setting can also stand in the environment, as FINGERPOST_ and its name in capitals (FINGERPOST_MAX_HEAD_BYTES,
-lists separated by commas), and in the TOML file (max_head_bytes). Flags go before the environment, that before the file."""
+Every setting can also stand in the environment, as FINGERPOST_ and its name in capitals
+(FINGERPOST_MAX_HEAD_BYTES, lists separated by commas), and in the TOML file (max_head_bytes).
+Flags go before the environment, that before the file."""
 
 _SERVE_EXAMPLES = """\
 \b
@@ -53,7 +54,11 @@ class SettingsCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then a section for each group of settings."""
         settings = catalogue()
-        own = [record for p in self.get_params(ctx) if p.name not in settings and (record := p.get_help_record(ctx))]
+        own = [
+            record
+            for p in self.get_params(ctx)
+            if p.name not in settings and (record := p.get_help_record(ctx))
+        ]
         with formatter.section("Options"):
             formatter.write_dl(own)
         for group, members in groupby(settings.values(), key=lambda setting: setting.group):
@@ -129,7 +134,9 @@ def check(config: str | None, as_json: bool, **flags: object) -> None:
         except ConfigError as error:
             warnings.append(str(error))
     if as_json:
-        click.echo(json.dumps({"ok": True, "settings": _as_json(configuration), "warnings": warnings}, indent=2))
+        click.echo(
+            json.dumps({"ok": True, "settings": _as_json(configuration), "warnings": warnings}, indent=2)
+        )
     else:
         _print_table(configuration)
         for warning in warnings:
@@ -160,7 +167,7 @@ def _log_to_stderr(level: str) -> None:
 
 
 def _problems(error: FingerpostError) -> list[dict[str, object]]:
-    errors = error.errors if isinstance(error, ConfigErrors) else (error,)
+    errors = error.errors if isinstance(error, ConfigProblemsError) else (error,)
     return [
         {"key": e.key, "value": str(e.value), "expected": e.accepted, "from": e.origin}
         if isinstance(e, ConfigError)

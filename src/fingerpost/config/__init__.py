@@ -1,4 +1,6 @@
-"""Settings: one definition (`settings`), its textual forms (`values`), its sources (`sources`), the files it names
+"""The operator's settings.
+
+One definition (`settings`), its textual forms (`values`), its sources (`sources`), the files it names
 (`files`) and its documentation (`reference`, printed by ``python -m fingerpost.config``).
 
 Importing this imports pydantic: commands that have to answer at once do without.

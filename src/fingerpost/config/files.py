@@ -1,11 +1,11 @@
-"""Reads and checks the files that settings name, so that a mistake shows at the start and not at a request."""
+"""Reads and checks the files that settings name, so that a mistake shows at the start, not at a request."""
 
 import os
 from typing import NamedTuple
 
 from fingerpost.config.settings import Settings
 from fingerpost.config.sources import Configuration
-from fingerpost.errors import ConfigError, ConfigErrors
+from fingerpost.errors import ConfigError, ConfigProblemsError
 
 _SHORTEST_LEGACY_KEY_BYTES = 4
 _LONGEST_LEGACY_KEY_BYTES = 56
@@ -33,7 +33,7 @@ def read_files(configuration: Configuration) -> Files:
     """Read the key files and see that the other files can be used.
 
     Raises:
-        ConfigErrors: With one `ConfigError` for every file that can't be used.
+        ConfigProblemsError: With one `ConfigError` for every file that can't be used.
     """
     settings, origins = configuration
     problems: list[ConfigError] = []
@@ -49,7 +49,7 @@ def read_files(configuration: Configuration) -> Files:
     problems += _other_files(settings)
     if problems:
         located = [ConfigError(e.key, e.value, e.accepted, origins[e.key].place) for e in problems]
-        raise ConfigErrors(located)
+        raise ConfigProblemsError(located)
     return Files(Secrets(keys, legacy_key), warnings)
 
 
@@ -75,7 +75,9 @@ def _legacy_key(path: str, problems: list[ConfigError], warnings: list[str]) -> 
         if is_readable_by_others(path):
             warnings.append(f"legacy_key_file: {path}: others than its owner may read it; chmod 600 it")
     except OSError as error:
-        problems.append(ConfigError("legacy_key_file", path, f"a file whose text is the key ({error.strerror})"))
+        problems.append(
+            ConfigError("legacy_key_file", path, f"a file whose text is the key ({error.strerror})")
+        )
         return None
     if not _SHORTEST_LEGACY_KEY_BYTES <= len(key) <= _LONGEST_LEGACY_KEY_BYTES:
         problems.append(ConfigError("legacy_key_file", path, "a file of one key of 4 to 56 bytes"))
@@ -85,9 +87,13 @@ def _legacy_key(path: str, problems: list[ConfigError], warnings: list[str]) -> 
 def _other_files(settings: Settings) -> list[ConfigError]:
     problems = []
     if settings.upstream_ca is not None and (reason := _why_not_authorities(settings.upstream_ca)):
-        problems.append(ConfigError("upstream_ca", settings.upstream_ca, f"a PEM file of certificates ({reason})"))
+        problems.append(
+            ConfigError("upstream_ca", settings.upstream_ca, f"a PEM file of certificates ({reason})")
+        )
     if settings.access_log not in (None, "-") and (reason := _why_not_writable(settings.access_log)):
-        problems.append(ConfigError("access_log", settings.access_log, f"a file that can be written ({reason})"))
+        problems.append(
+            ConfigError("access_log", settings.access_log, f"a file that can be written ({reason})")
+        )
     if settings.pid_file is not None and (reason := _why_not_writable(settings.pid_file)):
         problems.append(ConfigError("pid_file", settings.pid_file, f"a file that can be written ({reason})"))
     return problems

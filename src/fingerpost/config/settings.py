@@ -1,7 +1,6 @@
-"""The one definition of every setting; flags, environment, TOML keys and documentation are derived from it."""
+"""The one definition of every setting: flags, environment, TOML keys and documentation derive from it."""
 
 import functools
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -55,9 +54,15 @@ def _setting(
     **bounds: float,
 ) -> Any:  # noqa: ANN401 (as pydantic's Field)
     """A field with its documentation; ``shown`` replaces a default that differs from machine to machine."""
-    extra = {"group": group, "metavar": metavar, "accepted": accepted, "why": why, "shown": shown}
-    source: dict[str, Any] = {"default_factory" if callable(default) else "default": default}
-    return Field(**source, **bounds, description=what, json_schema_extra=extra)
+    extra: dict[str, Any] = {
+        "group": group,
+        "metavar": metavar,
+        "accepted": accepted,
+        "why": why,
+        "shown": shown,
+    }
+    arguments: dict[str, Any] = {"default_factory" if callable(default) else "default": default, **bounds}
+    return Field(**arguments, description=what, json_schema_extra=extra)
 
 
 def _count(group: str, default: int, least: int, most: int, what: str, why: str) -> Any:  # noqa: ANN401
@@ -113,7 +118,7 @@ class Settings(BaseModel):
         "FILE",
         "a path",
         "The keys that open sealed labels, newest first.",
-        "Set it to where your secrets are mounted; every proxy and every minting backend needs the same keys.",
+        "Set it to where your secrets are mounted; proxies and minting backends need the same keys.",
         shown=values.short_home(default_key_file()),
     )
     legacy_key_file: Path | None = _setting(
@@ -217,7 +222,8 @@ class Settings(BaseModel):
         16384,
         1,
         1000000,
-        "The most client connections at once; lowered with a warning if the process may not open 2 files for each and 256 more.",
+        "The most client connections at once; lowered, with a warning, to fit the limit on open files: "
+        "2 for each and 256 more.",
         "Raise it, with the limit on open files, when more clients or tunnels stay connected.",
     )
     max_connections_per_client: Count = _count(
@@ -281,7 +287,7 @@ class Settings(BaseModel):
     keepalive_timeout_s: Seconds = _seconds(
         75,
         "For a client connection to stay open between requests.",
-        "Keep it longer than the idle time-out of a load balancer in front, which else meets closed connections.",
+        "Keep it longer than the idle time-out of a load balancer in front, which else finds them closed.",
     )
     tunnel_idle_timeout_s: Seconds = _seconds(
         300,

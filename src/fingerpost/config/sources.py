@@ -1,4 +1,4 @@
-"""Brings flags, environment, TOML file and defaults together into one `Settings`, and remembers who said what."""
+"""Brings flags, environment, TOML file and defaults together into `Settings`, and remembers who said what."""
 
 import difflib
 import re
@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from fingerpost.config.settings import ENV_PREFIX, Setting, Settings, catalogue
 from fingerpost.config.values import without_credentials
-from fingerpost.errors import ConfigError, ConfigErrors
+from fingerpost.errors import ConfigError, ConfigProblemsError
 
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 
-# Kubernetes tells every pod of a namespace about a service named fingerpost (or fingerpost-something) with variables
-# like FINGERPOST_SERVICE_HOST and FINGERPOST_PORT_80_TCP: they are not addressed to us, and no setting ends like them.
+# Kubernetes tells every pod of a namespace about a service named fingerpost (or fingerpost-something), with
+# variables like FINGERPOST_SERVICE_HOST and FINGERPOST_PORT_80_TCP. No setting's name ends like these.
 _KUBERNETES = re.compile(
     r"FINGERPOST(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
@@ -53,7 +53,7 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], file: str | No
         file: A TOML file with flat keys, else what ``FINGERPOST_CONFIG`` names, else none.
 
     Raises:
-        ConfigErrors: With one `ConfigError` for every problem there is.
+        ConfigProblemsError: With one `ConfigError` for every problem there is.
     """
     file = file or environ.get(CONFIG_VARIABLE) or None
     problems: list[ConfigError] = []
@@ -67,10 +67,14 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], file: str | No
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
-        problems += [_explain(details, origins) for details in error.errors(include_url=False)]
-        raise ConfigErrors(problems) from None
+        found = error.errors(include_url=False)
+        nested = {details["loc"][0] for details in found if len(details["loc"]) > 1}
+        # pydantic counts only valid entries, so a list of one wrong entry would be called too short as well.
+        found = [d for d in found if not (d["type"] == "too_short" and d["loc"][0] in nested)]
+        problems += [_explain(details, origins) for details in found]
+        raise ConfigProblemsError(problems) from None
     if problems:
-        raise ConfigErrors(problems)
+        raise ConfigProblemsError(problems)
     return Configuration(settings, {name: origins.get(name, _DEFAULT) for name in catalogue()})
 
 
@@ -89,7 +93,11 @@ def _from_environment(environ: Mapping[str, str], problems: list[ConfigError]) -
     by_variable = {setting.environment: setting for setting in catalogue().values()}
     source: _Source = {}
     for variable in sorted(environ):
-        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_VARIABLE or _KUBERNETES.fullmatch(variable):
+        if (
+            not variable.startswith(ENV_PREFIX)
+            or variable == CONFIG_VARIABLE
+            or _KUBERNETES.fullmatch(variable)
+        ):
             continue
         setting = by_variable.get(variable)
         if setting is None:
@@ -126,7 +134,9 @@ def _from_file(file: str | None, problems: list[ConfigError]) -> _Source:
 def _unknown(key: str, what: str, known: Iterable[str], origin: str | None) -> ConfigError:
     """The value stays unsaid: who writes ``key = …`` may well have put a secret there."""
     close = difflib.get_close_matches(key.replace("-", "_"), list(known), 1)
-    accepted = f"a known one; did you mean {close[0]}?" if close else "a known one, see fingerpost serve --help"
+    accepted = (
+        f"a known one; did you mean {close[0]}?" if close else "a known one, see fingerpost serve --help"
+    )
     return ConfigError(without_credentials(key), f"unknown {what}", accepted, origin)
 
 
@@ -144,6 +154,8 @@ def _explain(details: Any, origins: Mapping[str, Origin]) -> ConfigError:  # noq
     elif kind == "tuple_type":
         accepted = f"a list, each entry {accepted}"
     elif kind in ("too_short", "too_long"):
-        accepted = "at least one entry" if kind == "too_short" else f"at most {details['ctx']['max_length']} entries"
+        accepted = (
+            "at least one entry" if kind == "too_short" else f"at most {details['ctx']['max_length']} entries"
+        )
     shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
     return ConfigError(name, without_credentials(shown), accepted, origins.get(name, _DEFAULT).place)

@@ -3,6 +3,7 @@
 import errno
 import resource
 import socket
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from fingerpost.errors import ConfigError
@@ -30,7 +31,7 @@ class Listener:
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def open_listeners(addresses: list[str]) -> list[Listener]:
+def open_listeners(addresses: Sequence[str]) -> list[Listener]:
     """Listen on every address, or on none of them.
 
     Args:
@@ -48,9 +49,9 @@ def open_listeners(addresses: list[str]) -> list[Listener]:
 def _listen(address: str) -> socket.socket:
     """Open one non-blocking listening socket.
 
-    SO_REUSEPORT lets several sockets of one user share a port, which workers are going to do; so a second fingerpost
-    would silently get half of the first one's connections. Set between bind and listen, it still does its work, but
-    the bind has been exclusive: it fails when anybody listens there already, whatever options they set.
+    SO_REUSEPORT lets several sockets of one user share a port, which workers are going to do; so a second
+    fingerpost would silently get half of the first one's connections. Set between bind and listen, it still
+    does its work, but the bind was exclusive: it fails when anybody listens there, whatever options they set.
     """
     host, _, port = address.rpartition(":")
     host = host.strip("[]")

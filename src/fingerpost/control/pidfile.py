@@ -10,8 +10,8 @@ from fingerpost.errors import ConfigError
 class PidFile:
     """A file that holds the process id from `write` to `remove`.
 
-    A process id alone can't tell a running instance from a stale file: after a restart of machine or container the
-    number belongs to somebody else. So the writer keeps the file locked.
+    A process id can't tell a running instance from a stale file: after a restart of machine or container
+    the number belongs to somebody else. So the writer keeps the file locked.
 
     Args:
         path: Where; its directory must be writable.
@@ -60,7 +60,9 @@ class PidFile:
                 os.unlink(temporary)
                 raise
         except OSError as error:
-            raise ConfigError("pid_file", self._path, f"a file that can be written ({error.strerror})") from error
+            raise ConfigError(
+                "pid_file", self._path, f"a file that can be written ({error.strerror})"
+            ) from error
 
     def remove(self) -> None:
         """Remove it if it is still the one that was written; otherwise do nothing."""

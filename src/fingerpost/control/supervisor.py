@@ -7,8 +7,8 @@ descriptors in the order of ``listeners``::
     {"type": "drain"}       accept nothing new, finish what runs, exit with 0
     {"type": "stop"}        exit at once
 
-and the worker ``{"type": "ready"}`` when it accepts, ``{"type": "counters", …}``, ``{"type": "drained"}``. When one end
-closes, its process is over or has given up: the other one ends too.
+and the worker ``{"type": "ready"}`` when it accepts, ``{"type": "counters", …}``, ``{"type": "drained"}``.
+When one end closes, its process is over or has given up: the other one ends too.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ def worker_settings(
 
 def worker_command() -> list[str]:
     """How a worker process is started; the socketpair's descriptor is to be appended."""
-    # -P keeps the working directory, where anything may lie about, out of the module search path. Not so if the
+    # -P keeps the working directory, where anything may lie about, out of the module search path; unless the
     # package itself is found there: python -m fingerpost in a source tree.
     package_root = str(Path(fingerpost.__file__).resolve().parents[1])
     safe_path = [] if sys.path[0] == package_root else ["-P"]
@@ -114,7 +114,7 @@ class Supervisor:
     def _start_worker(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
-            # A process group of its own: Ctrl-C in a terminal is for the supervisor, which makes a drain of it.
+            # A process group of its own: Ctrl-C in a terminal is for the supervisor, which then drains.
             self._process = subprocess.Popen(
                 [*self._command, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
@@ -178,7 +178,7 @@ class Supervisor:
         self._process.kill()
 
     async def _conclude(self) -> int:
-        """Wait for the process, whose end of the socketpair is closed, and say how it ended if that is news."""
+        """Wait for the process, whose end of the socketpair is closed, and log an unexpected end."""
         try:
             status = await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -189,7 +189,11 @@ class Supervisor:
         if self._overdue:
             how = f"{self._overdue} and was killed"
         else:
-            how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
+            how = (
+                f"was killed by {signal.Signals(-status).name}"
+                if status < 0
+                else f"exited with status {status}"
+            )
             if not self._ready:
                 how += " before it was ready"
         log.error("the worker (process %d) %s; stopping", self._process.pid, how)

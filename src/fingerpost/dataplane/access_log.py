@@ -129,7 +129,7 @@ class AccessLog:
                     data = data[os.write(self._fd, data) :]
             except OSError as error:
                 silent_until = time.monotonic() + _RETRY_S
-                log.error("access log %s: %s; trying again in %g s", self._path, error.strerror, _RETRY_S)  # noqa: TRY400
+                log.error("access log %s: %s; trying again in %g s", self._path, error.strerror, _RETRY_S)
                 self._drop(data.count(b"\n"))
 
 

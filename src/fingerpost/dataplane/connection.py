@@ -6,12 +6,42 @@ connection holds is bounded by one read, whatever the peer does.
 """
 
 import socket
+import struct
+from typing import Protocol
 
 from fingerpost.dataplane.loop import READ, WRITE, Loop
 from fingerpost.dataplane.timers import NEVER
 
 READ_SIZE = 65536
 """The most that one event reads, in bytes: fair to the others, and the bound of what waits for a slow peer."""
+
+
+class Stream(Protocol):
+    """What a connection reads and writes: a non-blocking socket, or TLS over one with the same manners."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        ...
+
+    def recv(self, size: int, /) -> bytes:
+        """Read up to ``size`` bytes; empty at the end."""
+        ...
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        """Read into ``buffer``; 0 at the end."""
+        ...
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        """Send what fits; return how much that was."""
+        ...
+
+    def shutdown(self, how: int, /) -> None:
+        """Say that nothing more comes."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
 
 
 class Connection:
@@ -25,13 +55,14 @@ class Connection:
         deadline: See `timers.Timed`; so is ``wake``.
     """
 
-    __slots__ = ("deadline", "fd", "interest", "loop", "sock", "unsent", "wake")
+    __slots__ = ("deadline", "fd", "interest", "loop", "parked", "sock", "unsent", "wake")
 
-    def __init__(self, loop: Loop, sock: socket.socket, interest: int) -> None:
+    def __init__(self, loop: Loop, sock: Stream, interest: int) -> None:
         self.loop = loop
-        self.sock: socket.socket = sock
+        self.sock: Stream = sock
         self.fd = sock.fileno()
         self.interest = interest
+        self.parked = False
         self.unsent: bytes = b""
         self.deadline = NEVER
         self.wake = NEVER
@@ -50,7 +81,21 @@ class Connection:
         """Ask for these events, and no others."""
         if interest != self.interest and self.fd >= 0:
             self.interest = interest
-            self.loop.change(self.fd, interest)
+            if self.parked:
+                self.parked = False
+                self.loop.watch(self.fd, interest, self.on_event)
+            else:
+                self.loop.change(self.fd, interest)
+
+    def park(self) -> None:
+        """Be deaf until `want` asks for something else.
+
+        Facts: EPOLLHUP and EPOLLERR can't be masked. Consequence: a reset connection that we don't want to read yet
+        would wake the loop without end. So it is taken out of epoll until its turn comes.
+        """
+        self.loop.unwatch(self.fd)
+        self.interest = 0
+        self.parked = True
 
     def pause_reading(self) -> None:
         """Stop reading until `resume_reading`."""
@@ -137,7 +182,7 @@ class Connection:
         """A handler raised: close what belongs to this connection."""
         raise NotImplementedError
 
-    def release(self) -> socket.socket:
+    def release(self) -> Stream:
         """Give the socket away, still open and watched; this object owns nothing from here on."""
         self.loop.timers.forget(self)
         self.fd = -1
@@ -150,3 +195,9 @@ class Connection:
             self.loop.close(self.sock)
             self.fd = -1
             self.unsent = b""
+
+
+def cut(sock: Stream) -> None:
+    """Make the coming close a reset (RFC 9293 §3.10.4 ABORT): the peer must not take what it got for all there was."""
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

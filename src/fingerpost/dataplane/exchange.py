@@ -57,6 +57,7 @@ class Exchange:
         "first",
         "first_byte_at",
         "head_partial",
+        "host",
         "http10",
         "keep_alive",
         "method",
@@ -79,6 +80,7 @@ class Exchange:
         route: Route,
         method: bytes,
         path: bytes,
+        host: bytes,
         *,
         http10: bool,
         keep_alive: bool,
@@ -89,6 +91,7 @@ class Exchange:
         self.route = route
         self.method = method
         self.path = path
+        self.host = host
         self.http10 = http10
         self.keep_alive = keep_alive
         self.switching = switching
@@ -113,17 +116,16 @@ class Exchange:
         Args:
             head: As it goes upstream.
             framing: The request body's, or None if there is none.
-            rest: What has arrived behind the head.
-
-        Raises:
-            MessageError: 400, the body's framing is broken at its very beginning.
+            rest: What has arrived of it behind the head.
         """
         downstream = self.downstream
-        if framing is None:
-            downstream.buffered = rest
-        else:
+        if framing is not None:
             self.request_framing = framing
-            head += self._take_request_body(rest)
+            try:
+                head += self._take_request_body(rest)
+            except MessageError as error:
+                self.fail(answers.BAD_REQUEST, error.reason)
+                return
         self.first = head
         settings = self.worker.settings
         upstream = self.worker.pool.take(self.route.target, self)
@@ -144,11 +146,10 @@ class Exchange:
         self.upstream = upstream
         self.reused = upstream.reused
         downstream = self.downstream
-        try:
-            all_sent = upstream.send(self.first)
-        except OSError:
-            self._upstream_gone()
+        if self.route.target.scheme == "tcp":
+            self._become_tunnel(b"")
             return
+        all_sent = self._send_upstream(self.first)
         if self.request_framing is None:
             downstream.arm(self.worker.settings.response_timeout_s)
         else:
@@ -165,7 +166,8 @@ class Exchange:
     def on_request_bytes(self, data: bytes) -> None:
         """The client sent something while the exchange runs."""
         downstream = self.downstream
-        if self.request_framing is None:
+        framing = self.request_framing
+        if framing is None:
             downstream.buffered += data  # the next request, or the first bytes of a tunnel: they wait
             downstream.pause_reading()
             return
@@ -174,16 +176,10 @@ class Exchange:
         except MessageError as error:
             self.fail(answers.BAD_REQUEST, error.reason)
             return
-        upstream = self.upstream
-        assert upstream is not None
         settings = self.worker.settings
-        try:
-            if body and not upstream.send(body):
-                downstream.pause_reading()
-        except OSError:
-            self._upstream_gone()
-            return
-        if self.request_framing is not None:
+        if body and not self._send_upstream(body):
+            downstream.pause_reading()
+        if not framing.done:
             downstream.arm(settings.body_stall_timeout_s)
         elif self.response_framing is None:
             downstream.arm(settings.response_timeout_s)
@@ -197,6 +193,19 @@ class Exchange:
         self.keep_alive = False
         self.downstream.pause_reading()
         self.downstream.arm(_HALF_CLOSED_GRACE_S)
+
+    def _send_upstream(self, data: bytes) -> bool:
+        """Send to the app. Returns False if it can't take all of it now, or takes no more."""
+        upstream = self.upstream
+        assert upstream is not None
+        try:
+            return upstream.send(data)
+        except OSError:
+            # It takes no more, but its answer (a 413, say) may lie in the receive buffer: reading goes on and
+            # tells which it is.
+            upstream.unsent = b""
+            upstream.want(READ)
+            return False
 
     def _take_request_body(self, data: bytes) -> bytes:
         """Decode what arrived of the request body; return it as it goes upstream."""
@@ -220,11 +229,14 @@ class Exchange:
         """Epoll's events on the upstream connection."""
         upstream = self.upstream
         assert upstream is not None
+        if event & WRITE and self._flush_upstream(upstream) and self.request_framing is not None:
+            self.downstream.resume_reading()
+        if event == WRITE:
+            return
+        if not upstream.interest & READ:
+            upstream.park()  # reset while the client is slow: what it said before waits for its turn
+            return
         try:
-            if event & WRITE and upstream.flush() and self.request_framing is not None:
-                self.downstream.resume_reading()
-            if event == WRITE:
-                return
             data = upstream.receive()
         except OSError:
             self._upstream_gone()
@@ -236,6 +248,14 @@ class Exchange:
                 self._relay_response_body(data)
         elif data is not None:
             self._on_response_end()
+
+    def _flush_upstream(self, upstream: Upstream) -> bool:
+        try:
+            return upstream.flush()
+        except OSError:
+            upstream.unsent = b""
+            upstream.want(READ)
+            return False
 
     def on_downstream_flushed(self) -> None:
         """The client has taken what waited for it: read from the app again, or finish."""
@@ -375,14 +395,8 @@ class Exchange:
         if self.response_framing is not None:
             self.abort("the app closed in the middle of its response")
             return
-        first, reused = self.first, self.reused
-        if self.upstream is not None:
-            self._take_last_words()
-            self.upstream.close()
-            self.upstream = None
-        if self.downstream.closed or self.downstream.exchange is not self or self.response_framing is not None:
-            return
-        if reused and first and self.first_byte_at is None and self.method in _IDEMPOTENT:
+        self._drop_upstream()
+        if self.reused and self.first and self.method in _IDEMPOTENT:
             # RFC 9110 §9.2.2: a pooled connection that closed before a single byte came, and a request that may
             # be repeated: once, on a new connection.
             self.downstream.arm(self.worker.settings.connect_timeout_s)
@@ -397,17 +411,14 @@ class Exchange:
             return
         head = response_head(line, fields, b"Upgrade: " + fields.upgrade + b"\r\n", b"Upgrade")
         self.status = 101
-        self.bytes_out += len(head)
-        self._become_tunnel(to_client=head + rest)
+        self._become_tunnel(head + rest)
 
     def _become_tunnel(self, to_client: bytes) -> None:
         downstream, upstream = self.downstream, self.upstream
         assert upstream is not None
-        early = downstream.buffered
-        self.bytes_in += len(early)
         downstream.exchange = None
         self.upstream = None
-        Tunnel(self, downstream, upstream).begin(to_client, early)
+        Tunnel(self, downstream, upstream).begin(to_client, self.first + downstream.buffered)
 
     # --- the end ----------------------------------------------------------------------------------------------
 
@@ -435,7 +446,7 @@ class Exchange:
             return
         self._drop_upstream()
         self.status = answer.status
-        keep = self.keep_alive and self.request_framing is None and answer.status != 400
+        keep = self.keep_alive and self.request_framing is None and answer.status != 400 and not self.http10
         self.bytes_out += self.downstream.send_answer(answer, close=not keep, head_only=self.method == b"HEAD")
         self._log(reason)
         self.downstream.on_exchange_done(keep=keep)
@@ -478,7 +489,7 @@ class Exchange:
         return Subject(
             self.worker.wall_clock() - age,
             downstream.client_text,
-            downstream.last_host,
+            self.host,
             self.route.kind,
             str(self.route.target),
             self.method,

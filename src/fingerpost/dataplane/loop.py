@@ -2,9 +2,9 @@
 
 import logging
 import select
-import socket
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from fingerpost.dataplane.timers import TICK_S, Timers
 
@@ -19,6 +19,18 @@ Handler = Callable[[int], None]
 _BATCH = 256
 
 
+class Closable(Protocol):
+    """A socket, as far as the loop cares."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
 class Loop:
     """Handlers by descriptor, deadlines, and the clock as it was when the batch began (``now``, monotonic)."""
 
@@ -28,7 +40,7 @@ class Loop:
         self.handlers: dict[int, Handler] = {}
         self.bugs = 0
         self._epoll = select.epoll()
-        self._closing: list[socket.socket] = []
+        self._closing: list[Closable] = []
         self._again: dict[int, Handler] = {}
         self._running = False
 
@@ -46,7 +58,7 @@ class Loop:
         self._epoll.unregister(fd)
         self.handlers[fd] = _ignore
 
-    def close(self, sock: socket.socket) -> None:
+    def close(self, sock: Closable) -> None:
         """Close a watched socket, at the end of the batch.
 
         Facts: the rest of this batch may hold events for the same number. Consequence: closed now, the kernel could
@@ -105,7 +117,7 @@ class Loop:
             del self.handlers[fd]
         self._closing.clear()
 
-    def _bug(self, handler: Handler) -> None:
+    def _bug(self, handler: Callable[..., None]) -> None:
         """A bug in one connection costs that connection, is logged with its traceback, and is counted."""
         self.bugs += 1
         log.exception("a bug cost one connection")

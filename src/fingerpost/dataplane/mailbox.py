@@ -46,6 +46,9 @@ class Mailbox:
         # A stream's descriptors come with the first byte of what they were sent with.
         data, descriptors, _, _ = socket.recv_fds(self._socket, _READ_BYTES, MAX_LISTENERS)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        for listening in sockets:  # neither flag of the Python object came along
+            listening.setblocking(False)
+            listening.set_inheritable(False)
         while True:
             if not data:
                 raise EOFError("the supervisor closed the socketpair before it sent the settings")

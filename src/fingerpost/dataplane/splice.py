@@ -6,7 +6,7 @@ short. Pipes are few (each costs two descriptors and up to 1 MiB of kernel memor
 
 import fcntl
 import os
-from typing import Self
+from typing import ClassVar
 
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ; 1 MiB is what an unprivileged process may ask for
 _PIPE_BYTES = 1 << 20
@@ -26,8 +26,8 @@ class Pipe:
 
     __slots__ = ("_read_fd", "_short_reads", "_write_fd", "held")
 
-    _idle: list["Pipe"] = []
-    _count = 0
+    _idle: ClassVar[list["Pipe"]] = []
+    _count: ClassVar[int] = 0
 
     def __init__(self) -> None:
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -39,12 +39,12 @@ class Pipe:
             pass  # the user's pipe quota is used up: 64 KiB serve too
 
     @classmethod
-    def take(cls) -> Self | None:
+    def take(cls) -> "Pipe | None":
         """An empty pipe, or None if all are lent or descriptors are short."""
         if cls._idle:
             pipe = cls._idle.pop()
             pipe._short_reads = 0
-            return pipe  # type: ignore[return-value]
+            return pipe
         if cls._count >= _MAX_PIPES:
             return None
         try:
@@ -52,19 +52,19 @@ class Pipe:
         except OSError:
             return None
         cls._count += 1
-        return pipe  # type: ignore[return-value]
+        return pipe
 
     def give_back(self) -> None:
         """Return it. One that still holds bytes, because its connection broke, is closed instead."""
         if self.held:
             os.close(self._read_fd)
             os.close(self._write_fd)
-            type(self)._count -= 1
+            Pipe._count -= 1
         else:
             self._idle.append(self)
 
-    def fill(self, fd: int, limit: int) -> int:
-        """Take up to ``limit`` bytes from a socket.
+    def fill(self, fd: int, limit: int = _PIPE_BYTES) -> int:
+        """Take up to ``limit`` bytes from a socket, and no more than the pipe holds.
 
         Returns:
             How many; 0 at the end of the stream.

@@ -5,10 +5,11 @@ while nothing is stuck. Its hot path is `End.on_event`: one read into a buffer t
 """
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fingerpost.dataplane.access_log import Subject
-from fingerpost.dataplane.loop import READ, WRITE
+from fingerpost.dataplane.connection import Connection, cut
+from fingerpost.dataplane.loop import READ, WRITE, Loop
 from fingerpost.dataplane.splice import FULL_READS_TO_START, Pipe
 from fingerpost.dataplane.timers import NEVER
 
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from fingerpost.dataplane.upstream import Upstream
     from fingerpost.dataplane.worker import Worker
 
-_BUFFER_SIZE = 131072
+_BUFFER_SIZE = 65536
 _BUFFER = memoryview(bytearray(_BUFFER_SIZE))
 """Every read of every tunnel goes through here: one thread, and nothing stays in it."""
-
-_CLOSED = -1
 
 
 class End:
@@ -35,38 +34,54 @@ class End:
         ended: This side has said its last byte.
     """
 
-    __slots__ = ("ended", "fd", "full_reads", "interest", "peer", "pipe", "relayed", "sock", "tunnel", "unsent")
+    __slots__ = (
+        "ended",
+        "fd",
+        "full_reads",
+        "interest",
+        "parked",
+        "peer",
+        "pipe",
+        "relayed",
+        "sock",
+        "tunnel",
+        "unsent",
+    )
 
     peer: "End"
 
-    def __init__(self, tunnel: "Tunnel", sock: socket.socket, unsent: bytes) -> None:
+    def __init__(self, tunnel: "Tunnel", connection: Connection) -> None:
         self.tunnel = tunnel
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.unsent = unsent
+        self.fd = connection.fd
+        self.unsent = connection.unsent
+        self.interest = connection.interest
+        self.parked = connection.parked
+        self.sock = connection.release()
         self.relayed = 0
         self.ended = False
         self.full_reads = 0
         self.pipe: Pipe | None = None
-        self.interest = READ | WRITE if unsent else READ
+        tunnel.loop.handlers[self.fd] = self.on_event
+        self.want(READ | WRITE if self.unsent else READ)
 
     def on_event(self, event: int) -> None:
         """Relay once: read here, send there."""
         if event != READ or self.pipe is not None:
             self._on_rare_event(event)
             return
+        size = 0
         try:
             size = self.sock.recv_into(_BUFFER)
             if not size:
-                self._end()
+                self._on_end()
                 return
             self.relayed += size
-            peer = self.peer
             tunnel = self.tunnel
-            tunnel.deadline = tunnel.worker.loop.now + tunnel.idle_s
-            sent = peer.sock.send(_BUFFER[:size])
+            tunnel.deadline = tunnel.loop.now + tunnel.idle_s
+            sent = self.peer.sock.send(_BUFFER[:size])
         except BlockingIOError:
-            self._on_blocked(size)
+            if size:
+                self._hold(_BUFFER[:size].tobytes())
         except OSError:
             self.tunnel.close("reset")
         else:
@@ -76,3 +91,246 @@ class End:
                 self._on_full_read()
             elif self.full_reads:
                 self.full_reads = 0
+
+    def push(self, data: bytes) -> None:
+        """Send what was read at the peer before the tunnel began, behind what already waits."""
+        if self.unsent:
+            data = self.unsent + data
+            self.unsent = b""
+        try:
+            sent = self.sock.send(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        if sent != len(data):
+            self.peer._hold(data[sent:])
+
+    def on_bug(self) -> None:
+        """A handler raised."""
+        self.tunnel.close("internal error")
+
+    def want(self, interest: int) -> None:
+        """Ask for these events, and no others."""
+        if interest != self.interest:
+            self.interest = interest
+            if self.parked:
+                self.parked = False
+                self.tunnel.loop.watch(self.fd, interest, self.on_event)
+            else:
+                self.tunnel.loop.change(self.fd, interest)
+
+    def _hold(self, data: bytes) -> None:
+        """The peer can't take this now: keep it there, and read no more until it has gone."""
+        peer = self.peer
+        peer.unsent = data
+        peer.want(peer.interest | WRITE)
+        self.want(self.interest & ~READ)
+
+    def _on_rare_event(self, event: int) -> None:
+        """Everything but plain data that fits."""
+        try:
+            if event & WRITE and not self._flush():
+                return
+            if self.tunnel.closed or event == WRITE:
+                return
+            if not self.interest & READ:
+                self._on_hang_up()
+            elif self.pipe is not None:
+                self._splice(self.pipe)
+            else:
+                self.on_event(READ)
+        except OSError:
+            self.tunnel.close("reset")
+
+    def _on_hang_up(self) -> None:
+        """Both directions of this socket are over, or it was reset, while nothing is read from it.
+
+        EPOLLHUP can't be masked, so until the peer has taken what waits, the socket leaves epoll.
+        """
+        if self.ended:
+            self.tunnel.close("reset")
+        else:
+            self.tunnel.loop.unwatch(self.fd)
+            self.interest = 0
+            self.parked = True
+
+    def _flush(self) -> bool:
+        """Send what waits for this side; return whether all went."""
+        peer = self.peer
+        if self.unsent:
+            try:
+                self.unsent = self.unsent[self.sock.send(self.unsent) :]
+            except BlockingIOError:
+                return False
+        elif peer.pipe is not None:
+            peer.pipe.drain(self.fd)
+        self.tunnel.touch()
+        if self.unsent or (peer.pipe is not None and peer.pipe.held):
+            return False
+        self.want(self.interest & ~WRITE)
+        if peer.ended:
+            self._finish()
+        else:
+            peer.want(peer.interest | READ)
+        return True
+
+    def _on_end(self) -> None:
+        """This side has said its last byte: flush the peer, then tell it; the other direction goes on."""
+        self.ended = True
+        self.want(self.interest & ~READ)
+        peer = self.peer
+        if not peer.unsent and (self.pipe is None or not self.pipe.held):
+            peer._finish()
+
+    def _finish(self) -> None:
+        """Everything has gone to this side, and nothing more comes."""
+        if self.ended:
+            self.tunnel.close("done")
+            return
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.tunnel.close("reset")
+
+    def _on_full_read(self) -> None:
+        """Reads keep filling the buffer: that is bulk, which splice carries at less cost."""
+        self.full_reads += 1
+        if self.full_reads >= FULL_READS_TO_START and self.tunnel.can_splice:
+            self.full_reads = 0
+            self.pipe = Pipe.take()
+
+    def _splice(self, pipe: Pipe) -> None:
+        try:
+            size = pipe.fill(self.fd)
+        except BlockingIOError:
+            return
+        if not size:
+            self._on_end()
+            return
+        self.relayed += size
+        self.tunnel.touch()
+        peer = self.peer
+        if not pipe.drain(peer.fd):
+            peer.want(peer.interest | WRITE)
+            self.want(self.interest & ~READ)
+        elif pipe.idle:
+            self.pipe = None
+            pipe.give_back()
+
+
+class Tunnel:
+    """Two ends, a deadline, and what has to be said of it when it is over."""
+
+    __slots__ = (
+        "app",
+        "can_splice",
+        "client",
+        "client_address",
+        "closed",
+        "deadline",
+        "idle_s",
+        "loop",
+        "note",
+        "started_at",
+        "target",
+        "wake",
+        "worker",
+    )
+
+    started_at: float
+    worker: "Worker"
+
+    def __init__(self, exchange: "Exchange", downstream: "Downstream", upstream: "Upstream") -> None:
+        worker = exchange.worker
+        self.worker = worker
+        self.loop: Loop = worker.loop
+        self.idle_s = worker.settings.tunnel_idle_timeout_s
+        self.deadline = self.wake = NEVER
+        self.closed = False
+        self.started_at = exchange.started_at
+        self.client_address = downstream.address
+        self.target = upstream.target
+        self.note = Note.of(exchange) if worker.access_log is not None else None
+        self.client = End(self, downstream)
+        self.app = End(self, upstream)
+        self.client.peer, self.app.peer = self.app, self.client
+        self.can_splice = isinstance(self.client.sock, socket.socket) and isinstance(self.app.sock, socket.socket)
+        worker.counters.tunnels += 1
+        worker.counters.tunnels_running += 1
+        self.loop.timers.arm(self, self.loop.now + self.idle_s)
+
+    def begin(self, to_client: bytes, to_app: bytes) -> None:
+        """Send what was read ahead, then relay."""
+        self.client.relayed += len(to_app)
+        self.app.relayed += len(to_client)
+        try:
+            self.client.push(to_client)
+            self.app.push(to_app)
+        except OSError:
+            self.close("reset")
+
+    def touch(self) -> None:
+        """Bytes have moved."""
+        self.deadline = self.loop.now + self.idle_s
+
+    def on_deadline(self) -> None:
+        """No byte for too long."""
+        self.close("idle")
+
+    def on_bug(self) -> None:
+        """A handler raised."""
+        self.close("internal error")
+
+    def close(self, reason: str) -> None:
+        """Close both sides; unless all was said, so that they see that it was cut off."""
+        if self.closed:
+            return
+        self.closed = True
+        self.loop.timers.forget(self)
+        for end in (self.client, self.app):
+            if reason == "reset":
+                cut(end.sock)
+            if end.pipe is not None:
+                end.pipe.give_back()
+                end.pipe = None
+            end.unsent = b""
+            self.loop.close(end.sock)
+        worker = self.worker
+        worker.counters.tunnels_running -= 1
+        worker.pool.count_down(self.target)
+        worker.client_gone(self.client_address)
+        if self.note is not None and worker.access_log is not None:
+            note = self.note
+            worker.access_log.write(
+                note.subject,
+                status=note.status,
+                bytes_in=note.bytes_in + self.client.relayed,
+                bytes_out=note.bytes_out + self.app.relayed,
+                first_byte_s=note.first_byte_s,
+                duration_s=self.loop.now - self.started_at,
+                reused=note.reused,
+                reason=reason,
+            )
+
+
+class Note(NamedTuple):
+    """What the access log will say of the tunnel, from the exchange that it was."""
+
+    subject: Subject
+    status: int
+    bytes_in: int
+    bytes_out: int
+    first_byte_s: float | None
+    reused: bool
+
+    @classmethod
+    def of(cls, exchange: "Exchange") -> "Note":
+        """Take it down."""
+        first_byte_s = None if exchange.first_byte_at is None else exchange.first_byte_at - exchange.started_at
+        return cls(
+            exchange.subject(),
+            exchange.status,
+            exchange.bytes_in,
+            exchange.bytes_out,
+            first_byte_s,
+            exchange.reused,
+        )

@@ -1,12 +1,12 @@
 """The app's side: connections to targets, how they are made (dial), and the idle ones that are kept (pool)."""
 
 import errno
+import functools
 import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol
 
 from fingerpost.dataplane.connection import Connection
 from fingerpost.dataplane.loop import READ, WRITE, Loop
@@ -80,12 +80,14 @@ class Upstream(Connection):
 
     def looks_alive(self) -> bool:
         """Whether an idle connection has neither been closed by the app nor been sent anything (one syscall)."""
+        if not isinstance(self.sock, socket.socket):
+            return True  # TLS can't be peeked into; its end shows as an event soon enough
         try:
             self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
-        except (OSError, TypeError):  # TypeError: a TlsSocket can't peek; its end shows as an event soon enough
-            return isinstance(self.sock, TlsSocket)
+        except OSError:
+            pass
         return False
 
     def close(self) -> None:
@@ -228,6 +230,7 @@ class Dial:
         if isinstance(upstream.sock, TlsSocket):
             self._handshake(upstream.sock)
             return
+        assert isinstance(upstream.sock, socket.socket)
         error = upstream.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             self._failed(error)
@@ -285,12 +288,10 @@ class Dial:
     def _begin_tls(self) -> None:
         upstream = self._upstream
         assert upstream is not None
-        fd = upstream.fd
-        more = cast("Callable[[], None]", lambda: upstream.loop.again(fd, upstream.on_event))
-        upstream.sock = cast(
-            "socket.socket", wrap_client(self._dialer.tls, upstream.sock, self.target.host, more)
-        )
-        self._handshake(cast("TlsSocket", upstream.sock))
+        assert isinstance(upstream.sock, socket.socket)
+        again = functools.partial(upstream.loop.again, upstream.fd, upstream.on_event)
+        tls = upstream.sock = wrap_client(self._dialer.tls, upstream.sock, self.target.host, again)
+        self._handshake(tls)
 
     def _handshake(self, tls: TlsSocket) -> None:
         assert self._upstream is not None
@@ -319,7 +320,13 @@ class Dial:
 
 def _failure(error_number: int) -> tuple[Answer, str]:
     reason = os.strerror(error_number)
-    if error_number in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM):
+    if error_number in (
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.EADDRNOTAVAIL,
+        errno.EACCES,
+        errno.EPERM,
+    ):
         return answers.UNREACHABLE, reason
     if error_number == errno.ETIMEDOUT:
         return answers.CONNECT_TIMEOUT, reason

@@ -64,7 +64,10 @@ _TEXTS = {
     408: ("Request Timeout", "The request did not arrive in time."),
     410: ("Gone", "This link has expired. Ask whoever gave it to you for a new one."),
     421: ("Misdirected Request", "This host name is not served here."),
-    431: ("Request Header Fields Too Large", "The request's header is too large. Clearing this site's cookies may help."),
+    431: (
+        "Request Header Fields Too Large",
+        "The request's header is too large. Clearing this site's cookies may help.",
+    ),
     502: ("Bad Gateway", "The app behind this address did not answer properly. It may be starting, or gone."),
     503: ("Service Unavailable", "Too much is going on right now. Try again in a few seconds."),
     504: ("Gateway Timeout", "The app behind this address took too long to answer."),

@@ -15,7 +15,7 @@ from fingerpost.http1.head import parse_trailers
 # it is the "bad whitespace" on which readers differ.
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _CHUNK_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})(?:;" + _TOKEN + rb'(?:=(?:' + _TOKEN + rb'|"[\t !#-\[\]-~\x80-\xff]*"))?)*'
+    rb"([0-9A-Fa-f]{1,15})(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[\t !#-\[\]-~\x80-\xff]*"))?)*'
 )
 _MAX_CHUNK_LINE_BYTES = 1024
 
@@ -77,7 +77,16 @@ class ChunkedFraming:
     Extensions are read and dropped, as §7.1.1 lets an intermediary; trailers are kept in ``trailers``.
     """
 
-    __slots__ = ("_in_chunk", "_in_trailers", "_max_fields", "_max_trailer_bytes", "_pending", "done", "surplus", "trailers")
+    __slots__ = (
+        "_in_chunk",
+        "_in_trailers",
+        "_max_fields",
+        "_max_trailer_bytes",
+        "_pending",
+        "done",
+        "surplus",
+        "trailers",
+    )
 
     def __init__(self, max_trailer_bytes: int, max_fields: int) -> None:
         self._max_trailer_bytes = max_trailer_bytes

@@ -27,7 +27,9 @@ _HOP_BY_HOP = frozenset(
 _FORWARDED = frozenset(
     (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip")
 )
-_REQUEST_SPECIAL = _HOP_BY_HOP | _FORWARDED | {b"cdn-loop", b"expect", b"host", b"http2-settings", b"proxy-authorization"}
+_REQUEST_SPECIAL = (
+    _HOP_BY_HOP | _FORWARDED | {b"cdn-loop", b"expect", b"host", b"http2-settings", b"proxy-authorization"}
+)
 
 _NAMES = re.compile(rb"\r\n([^:]*:)")
 _NO_VALUES: list[bytes] = []

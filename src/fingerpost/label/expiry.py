@@ -1,4 +1,4 @@
-"""When a label's time is over: texts such as ``8h`` to seconds, and Unix seconds to the three bytes in a label."""
+"""When a label's time is over: texts such as ``8h``, and the three bytes of it in a label."""
 
 import math
 import re
@@ -29,7 +29,8 @@ def parse_ttl(ttl: str | float | timedelta) -> float:
         seconds = ttl.total_seconds()
     elif isinstance(ttl, str):
         if match := _TTL.fullmatch(ttl.strip()):
-            seconds = sum(int(count or 0) * unit for count, unit in zip(match.groups(), _UNITS_S, strict=True))
+            counts = zip(match.groups(), _UNITS_S, strict=True)
+            seconds = sum(int(count or 0) * unit_s for count, unit_s in counts)
     else:
         seconds = float(ttl)
     if not 0 < seconds < math.inf:
@@ -59,7 +60,7 @@ def minutes_until(ttl: str | float | timedelta | None, expires_at: float | None)
     else:
         return 0
     if not EPOCH_S < end_s <= LAST_S:
-        raise ConfigError(key, value, "an end between 2024-01-01 and November 2055, all that a label can hold")
+        raise ConfigError(key, value, "an end between 2024-01-01 and November 2055, which a label can hold")
     return math.ceil((end_s - EPOCH_S) / 60)
 
 

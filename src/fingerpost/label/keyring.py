@@ -6,17 +6,19 @@ One key a line, newest first; ``#`` starts a comment::
     k1 r8TVu0…  (64 random bytes as 86 characters of base64url, or as 128 of hex)
     k0 9aQzX7…
 
-The first key seals and all of them open. So keys are rotated by adding one in front, waiting until no label of
-the last one is in use, and deleting that one's line. Ids are k0 to k31: a label has five bits for them.
+The first key seals and all of them open. So keys are rotated by adding one in front, waiting until no label
+of the last one is in use, and deleting that one's line. Ids are k0 to k31: a label has five bits for them.
 """
 
 import base64
+import contextlib
 import os
 import re
-import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TextIO
 
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
@@ -36,20 +38,21 @@ _MAX_FILE_BYTES = 65_536
 class Keyring:
     """Named keys, newest first; immutable, and its repr shows no key.
 
-    Args:
+    Attributes:
         keys: Pairs of id (0 to 31) and key (64 bytes).
+        ciphers: By key id, made of ``keys``.
 
     Raises:
         ConfigError: No key, too many, or an id or a key twice.
     """
 
     keys: Sequence[tuple[int, bytes]]
-    _ciphers: dict[int, AESSIV] = field(init=False)
+    ciphers: Mapping[int, AESSIV] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keys", tuple(self.keys))
         if not 1 <= len(self.keys) <= MAX_KEYS:
-            raise ConfigError("key_file", f"{len(self.keys)} keys", f"1 to {MAX_KEYS} keys, each {_LINE_FORM}")
+            raise ConfigError("key_file", f"{len(self.keys)} keys", f"1 to {MAX_KEYS} of them")
         if len({key for _, key in self.keys}) != len(self.keys):
             raise ConfigError("key_file", "a key", "every key once, under one id")
         ciphers: dict[int, AESSIV] = {}
@@ -57,7 +60,7 @@ class Keyring:
             if not 0 <= key_id < MAX_KEYS or key_id in ciphers or len(key) != KEY_BYTES:
                 raise ConfigError("key_file", show_id(key_id), f"each id once, each {_LINE_FORM}")
             ciphers[key_id] = AESSIV(key)
-        object.__setattr__(self, "_ciphers", ciphers)
+        object.__setattr__(self, "ciphers", MappingProxyType(ciphers))
 
     def __repr__(self) -> str:
         """Only the ids: ``Keyring(k1, k0)``."""
@@ -66,7 +69,7 @@ class Keyring:
     @classmethod
     def generate(cls) -> "Keyring":
         """A keyring of one new key, k0."""
-        return cls([(0, secrets.token_bytes(KEY_BYTES))])
+        return cls([(0, os.urandom(KEY_BYTES))])
 
     @classmethod
     def parse(cls, text: str, source: str = "keys") -> "Keyring":
@@ -115,10 +118,6 @@ class Keyring:
         """The id of the key that seals."""
         return self.keys[0][0]
 
-    def cipher(self, key_id: int) -> AESSIV | None:
-        """The cipher of one key; None if there is no such key."""
-        return self._ciphers.get(key_id)
-
 
 def show_id(key_id: int) -> str:
     """A key's id as people and key files have it: ``k7``."""
@@ -140,15 +139,15 @@ def add_key(text: str, source: str = "keys") -> tuple[str, int]:
     # Counting on, not filling gaps: a removed key's id comes back as late as possible.
     new_id = next((key_id for key_id in following if key_id not in taken), None)
     if new_id is None:
-        raise ConfigError("key_file", source, f"fewer than {MAX_KEYS} keys; remove the oldest, at the end, first")
+        raise ConfigError("key_file", source, f"fewer than {MAX_KEYS} keys; remove the oldest, at the end")
     lines = text.splitlines(keepends=True)
     first = next(index for index, line in enumerate(lines) if line.partition("#")[0].strip())
-    lines.insert(first, f"{_line(new_id, secrets.token_bytes(KEY_BYTES))}\n")
+    lines.insert(first, f"{_line(new_id, os.urandom(KEY_BYTES))}\n")
     return "".join(lines), new_id
 
 
 def create_key_file(path: str | os.PathLike[str]) -> int:
-    """Write one new key to a file that doesn't exist yet, readable by its owner alone; make its folder if needed.
+    """Write one new key to a file that doesn't exist yet, for its owner alone; make its folder if needed.
 
     Returns:
         The key's id.
@@ -159,7 +158,8 @@ def create_key_file(path: str | os.PathLike[str]) -> int:
     keyring = Keyring.generate()
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
-        _write_new(path, keyring.dump(), 0o600)
+        with _new_file(path) as stream:
+            stream.write(keyring.dump())
     except FileExistsError:
         fix = "a path where nothing is yet; to add a newest key to this file: fingerpost keygen --rotate"
         raise ConfigError("key_file", os.fspath(path), fix) from None
@@ -178,28 +178,25 @@ def rotate_key_file(path: str | os.PathLike[str]) -> int:
         ConfigError: The file can't be read, parsed or written, or another rotation is under way.
     """
     real = os.path.realpath(path)  # a link stays one
-    fresh = f"{real}.new"  # its existence is the lock: of two rotations at a time, one would lose its key
+    fresh = f"{real}.new"
     try:
         before = os.stat(real)
-        text, key_id = add_key(_read(real), os.fspath(path))
-        _write_new(fresh, text, 0o600)
+        # The new file is the lock, so it comes first: of two rotations at a time, one would lose its key.
+        with _new_file(fresh) as stream:
+            text, key_id = add_key(_read(real), os.fspath(path))
+            stream.write(text)
+            os.fchown(stream.fileno(), before.st_uid, before.st_gid)
+            os.fchmod(stream.fileno(), stat.S_IMODE(before.st_mode))
+            _sync(stream)
+            os.replace(fresh, real)
     except FileNotFoundError:
         raise ConfigError("key_file", os.fspath(path), _existing_file(path)) from None
     except FileExistsError:
         fix = f"no other rotation to be under way; if none is, delete {fresh}"
         raise ConfigError("key_file", os.fspath(path), fix) from None
     except OSError as error:
-        raise ConfigError("key_file", os.fspath(path), f"a file in a writable folder ({error.strerror})") from None
-    try:
-        os.chown(fresh, before.st_uid, before.st_gid)
-        os.chmod(fresh, stat.S_IMODE(before.st_mode))
-        os.replace(fresh, real)
-        _sync_folder(real)
-    except OSError as error:
-        with_reason = f"a file that may be replaced by one of the same owner and mode ({error.strerror})"
-        if os.path.exists(fresh):
-            os.unlink(fresh)
-        raise ConfigError("key_file", os.fspath(path), with_reason) from None
+        fix = f"a file and folder that its owner runs this in ({error.strerror})"
+        raise ConfigError("key_file", os.fspath(path), fix) from None
     return key_id
 
 
@@ -228,7 +225,7 @@ def _read(path: str | os.PathLike[str]) -> str:
         with open(path, "rb") as stream:
             content = stream.read(_MAX_FILE_BYTES + 1)
         if len(content) <= _MAX_FILE_BYTES:
-            return content.decode("ascii")
+            return content.decode("utf-8")
         problem = f"a key file of at most {_MAX_FILE_BYTES} bytes"
     except FileNotFoundError:
         problem = _existing_file(path)
@@ -239,24 +236,25 @@ def _read(path: str | os.PathLike[str]) -> str:
     raise ConfigError("key_file", os.fspath(path), problem)
 
 
-def _write_new(path: str | os.PathLike[str], text: str, mode: int) -> None:
-    """Write a file that must not exist, to the disk itself; nothing is left of it if that fails."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+@contextlib.contextmanager
+def _new_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """A new file (0600), on the disk itself in the end; nothing is left of it after a failure."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(descriptor, "w", encoding="ascii") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(descriptor)
-        _sync_folder(path)
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            yield stream
+            _sync(stream)
+        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)  # makes the name as durable as the content
+        finally:
+            os.close(folder)
     except BaseException:
-        os.unlink(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
         raise
 
 
-def _sync_folder(path: str | os.PathLike[str]) -> None:
-    """Make a file's name as durable as its content."""
-    descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync(stream: TextIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())

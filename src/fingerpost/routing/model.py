@@ -15,7 +15,7 @@ _TARGET_FORM = "[scheme://]host:port with scheme http, https or tcp"
 
 
 class Target(NamedTuple):
-    """Where bytes go: ``scheme`` is one of SCHEMES, ``host`` an IP literal without brackets or a host name."""
+    """Where bytes go: a scheme of SCHEMES, an IP literal without brackets or a host name, and a port."""
 
     scheme: str
     host: str
@@ -38,6 +38,8 @@ class Target(NamedTuple):
         host, separator, port = authority.rpartition(":")
         if not separator or not host:
             raise TargetError(f"{text!r}: no port; expected {_TARGET_FORM}")
+        if ":" in host and not host.startswith("["):
+            raise TargetError(f"{text!r}: an IPv6 address needs brackets; expected {_TARGET_FORM}")
         if not _PORT.fullmatch(port) or not 1 <= int(port) <= 65535:
             raise TargetError(f"{text!r}: port {port!r} is not 1 to 65535")
         return cls(scheme, canonical_host(host, text), int(port))
@@ -74,7 +76,8 @@ def canonical_host(host: str, context: str | None = None) -> str:
     except ValueError:
         name = host.lower().removesuffix(".")
     last = name.rpartition(".")[2]
-    if not name or len(name) > 253 or not _HOST_NAME.fullmatch(name) or last.isdigit() or last.startswith("0x"):
+    is_name = host.isascii() and len(name) <= 253 and _HOST_NAME.fullmatch(name)
+    if not is_name or last.isdigit() or last.startswith("0x"):
         raise TargetError(f"{quoted}: {host!r} is neither an IP address nor a host name")
     return name
 

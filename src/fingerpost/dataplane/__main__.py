@@ -1,0 +1,29 @@
+"""A worker process: ``python -m fingerpost.dataplane FD``, where FD is its end of the supervisor's socketpair."""
+
+import gc
+import logging
+import signal
+import sys
+
+from fingerpost.dataplane.mailbox import Mailbox
+from fingerpost.dataplane.worker import Worker
+
+
+def main() -> int:
+    """Receive orders, serve, return the exit status."""
+    logging.basicConfig(level=logging.INFO, format="fingerpost: %(message)s", stream=sys.stderr)
+    # Orders come from the supervisor; a terminal's Ctrl-C goes to the whole process group and must not cut it short.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    mailbox = Mailbox(int(sys.argv[1]))
+    settings, listeners = mailbox.receive_start()
+    worker = Worker(settings, listeners, mailbox)
+    # What exists by now lives as long as the process: the collector need not look at it ever again.
+    gc.collect()
+    gc.freeze()
+    worker.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,361 @@
+"""The client's side: reads heads, routes each request by its own Host, and answers in order.
+
+While an exchange runs it is the exchange's way to the client; between exchanges it waits for the next head, or for
+its time to run out. In the end it closes so that the client can still read the last answer (`linger`).
+"""
+
+from typing import TYPE_CHECKING
+
+from fingerpost.dataplane.access_log import Subject
+from fingerpost.dataplane.connection import Connection, cut
+from fingerpost.dataplane.exchange import Exchange
+from fingerpost.dataplane.loop import READ, WRITE
+from fingerpost.errors import LabelError, LabelExpiredError, MessageError
+from fingerpost.http1 import answers, rewrite
+from fingerpost.http1.answers import Answer
+from fingerpost.http1.framing import ChunkedFraming, Framing, LengthFraming
+from fingerpost.http1.grammar import CRLF, HEAD_END, has_bare_line_end
+from fingerpost.http1.head import RequestFields, origin_form, parse_request_fields, parse_request_line
+from fingerpost.routing.model import Route
+
+if TYPE_CHECKING:
+    import socket
+
+    from fingerpost.dataplane.worker import Worker
+
+_LINGER_S = 2.0
+_LINGER_BYTES = 1 << 20
+
+
+class Downstream(Connection):
+    """One client connection.
+
+    Attributes:
+        worker: Everything that connections share.
+        address: The client's IP address; ``port`` its port.
+        client: What apps are told of it.
+        exchange: The one that runs, or None.
+        buffered: What has arrived and not been understood yet: part of a head, or requests that wait their turn.
+    """
+
+    __slots__ = (
+        "_fields",
+        "_fields_block",
+        "_lingering",
+        "_serving",
+        "_tail",
+        "address",
+        "buffered",
+        "client",
+        "exchange",
+        "port",
+        "worker",
+    )
+
+    def __init__(
+        self, worker: "Worker", sock: "socket.socket", address: str, port: int, client: rewrite.Client
+    ) -> None:
+        super().__init__(worker.loop, sock, READ)
+        self.worker = worker
+        self.address = address
+        self.port = port
+        self.client = client
+        self.exchange: Exchange | None = None
+        self.buffered = b""
+        self._serving = False
+        self._lingering = 0  # bytes that may still be thrown away, while the last answer is on its way
+        # A client sends much the same fields again and again: what the last ones meant.
+        self._fields_block = b""
+        self._fields: RequestFields | None = None
+        self._tail = b""
+        self.arm(worker.settings.head_timeout_s)
+
+    @property
+    def client_text(self) -> str:
+        """``address:port`` for the log."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    # --- events -----------------------------------------------------------------------------------------------
+
+    def on_event(self, event: int) -> None:
+        """Epoll's events."""
+        exchange = self.exchange
+        try:
+            if event & WRITE:
+                self._on_writable()
+                if event == WRITE or self.fd < 0:
+                    return
+            elif event != READ and exchange is not None and not self.interest & READ:
+                exchange.abort("the client is gone")  # reset, or gone both ways
+                return
+            data = self.receive()
+        except OSError:
+            if exchange is not None:
+                exchange.abort("the client is gone")
+            else:
+                self.close()
+            return
+        if data is None:
+            return
+        if self._lingering:
+            self._throw_away(data)
+        elif exchange is not None:
+            if data:
+                exchange.on_request_bytes(data)
+            else:
+                exchange.on_request_end()
+        elif data:
+            if self.buffered:
+                self.buffered += data
+            else:
+                self.buffered = data
+                self.arm(self.worker.settings.head_timeout_s)
+            self._serve()
+        else:
+            self._on_end()
+
+    def on_deadline(self) -> None:
+        """Too slow, or idle for too long."""
+        if self.exchange is not None:
+            self.exchange.on_deadline()
+        elif self.buffered and not self._lingering:
+            self._refuse(answers.HEAD_TOO_SLOW, "the head did not come in time")
+        else:
+            self.close()
+
+    def on_bug(self) -> None:
+        """A handler raised."""
+        if self.exchange is not None:
+            self.exchange.on_bug()
+        self.close()
+
+    def _on_writable(self) -> None:
+        if not self.flush():
+            self.arm(self.worker.settings.body_stall_timeout_s)
+        elif self.exchange is not None:
+            self.exchange.on_downstream_flushed()
+        elif self._lingering:
+            self.shut_write()
+        else:
+            self._next()
+
+    def _on_end(self) -> None:
+        """The client closed between requests, or in the middle of a head."""
+        if self.buffered:
+            self._refuse(answers.BAD_REQUEST, "the client closed in the middle of a head")
+        elif self.unsent:
+            self.pause_reading()
+        else:
+            self.close()
+
+    # --- requests ---------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        """Begin every request that is here whole, one after the other: the next when the one before is answered."""
+        self._serving = True
+        while self.buffered and self.exchange is None and not self.unsent and not self._lingering and self.fd >= 0:
+            data = self.buffered
+            end = data.find(HEAD_END)
+            limit = self.worker.settings.max_head_bytes
+            try:
+                if end < 0 or end > limit:
+                    if end > 0 or len(data) > limit:
+                        raise MessageError(431, "head too large")
+                    if has_bare_line_end(data) or data.startswith(CRLF):
+                        raise MessageError(400, "a bare CR or LF in the head")
+                    break
+                self.buffered = b""
+                self._begin(data, end)
+            except MessageError as error:
+                self._refuse(answers.BY_STATUS[error.status], error.reason)
+        self._serving = False
+
+    def _begin(self, data: bytes, end: int) -> None:
+        """Understand the request at the front of ``data``, whose head ends at ``end``, and send it on its way.
+
+        Raises:
+            MessageError: It can't be understood, or must not be relayed.
+        """
+        line_end = data.find(CRLF)
+        method, target, http10 = parse_request_line(data[:line_end])
+        block = data[line_end:end]
+        if block == self._fields_block and self._fields is not None:
+            fields = self._fields
+        else:
+            fields = self._fields = parse_request_fields(block, self.worker.settings.max_fields)
+            self._fields_block = block
+            self._tail = b""
+        path = target if target[0] == 0x2F else origin_form(method, target, fields.host)
+        if method == b"CONNECT":
+            raise MessageError(405, "CONNECT")
+        if http10 and fields.chunked:
+            raise MessageError(400, "Transfer-Encoding in an HTTP/1.0 request")
+        keep_alive = fields.keep_alive and not fields.close if http10 else not fields.close
+        switching = b"" if http10 or not fields.upgrade else rewrite.offered_upgrade(fields)
+        rest = data[end + 4 :]
+        framing = self._framing(fields)
+        if framing is None:
+            self.buffered = rest
+        try:
+            route = self._route(fields)
+        except _TurnedAwayError as refusal:
+            self._turn_away(refusal, method, path, keep=keep_alive and not http10 and framing is None)
+            return
+        exchange = self.exchange = Exchange(
+            self, route, method, path, fields.host or b"", http10=http10, keep_alive=keep_alive, switching=switching
+        )
+        exchange.bytes_in = end + 4
+        if route.target.scheme == "tcp":
+            self.buffered = b""
+            exchange.begin(data, None, b"")
+            return
+        if http10 or not self._tail:
+            self._tail = rewrite.request_tail(fields, self.client, self.worker.cdn_loop_id, switching, http10)
+        head = b"%b %b HTTP/1.1\r\n%b" % (method, path, self._tail)
+        if http10:
+            self._tail = b""
+        exchange.begin(head, framing, rest)
+
+    def _framing(self, fields: RequestFields) -> Framing | None:
+        if fields.chunked:
+            settings = self.worker.settings
+            return ChunkedFraming(settings.max_head_bytes, settings.max_fields)
+        return LengthFraming(fields.content_length) if fields.content_length else None
+
+    def _route(self, fields: RequestFields) -> Route:
+        """Where the request goes.
+
+        Raises:
+            _TurnedAwayError: Nowhere.
+        """
+        worker = self.worker
+        host = fields.host
+        if host is None:
+            raise MessageError(400, "no Host")
+        try:
+            route = worker.router.find(host, worker.wall_clock())
+        except LabelExpiredError as error:
+            raise _TurnedAwayError(answers.EXPIRED, "expired label", host) from error
+        except LabelError as error:
+            raise _TurnedAwayError(answers.NO_SUCH_LABEL, str(error), host) from error
+        except MessageError as error:
+            raise _TurnedAwayError(answers.BY_STATUS[error.status], error.reason, host) from error
+        if rewrite.loops(fields, worker.cdn_loop_id):
+            raise _TurnedAwayError(answers.LOOP, "the request has been here before", host)
+        return route
+
+    def _turn_away(self, refusal: "_TurnedAwayError", method: bytes, path: bytes, *, keep: bool) -> None:
+        """Answer a request that is clear, but goes nowhere; the connection may go on."""
+        keep = keep and refusal.answer.status != 400
+        size = self.send_answer(refusal.answer, close=not keep, head_only=method == b"HEAD")
+        self._log_refusal(refusal.answer, refusal.reason, size, refusal.host, method, path)
+        if not keep:
+            self._linger()
+        else:
+            settings = self.worker.settings
+            self.arm(settings.head_timeout_s if self.buffered else settings.keepalive_timeout_s)
+
+    def _refuse(self, answer: Answer, reason: str) -> None:
+        """Answer what is no request that could be relayed, and close."""
+        self.buffered = b""
+        size = self.send_answer(answer, close=True, head_only=False)
+        self._log_refusal(answer, reason, size, b"", b"", b"")
+        self._linger()
+
+    def _log_refusal(self, answer: Answer, reason: str, size: int, host: bytes, method: bytes, path: bytes) -> None:
+        worker = self.worker
+        worker.counters.refused += 1
+        if worker.access_log is not None:
+            subject = Subject(worker.wall_clock(), self.client_text, host, "", "", method, path.partition(b"?")[0])
+            worker.access_log.write(
+                subject,
+                status=answer.status,
+                bytes_in=0,
+                bytes_out=size,
+                first_byte_s=None,
+                duration_s=0.0,
+                reused=False,
+                reason=reason,
+            )
+
+    # --- what exchanges say -----------------------------------------------------------------------------------
+
+    def send_answer(self, answer: Answer, *, close: bool, head_only: bool) -> int:
+        """Say something of our own; return its size in bytes."""
+        accept = self._fields.find(b"accept") if self._fields is not None else b""
+        data = answers.render(answer, accept, close=close, head_only=head_only)
+        try:
+            self.send(data)
+        except OSError:
+            pass  # gone; the next event says so
+        return len(data)
+
+    def on_exchange_done(self, *, keep: bool) -> None:
+        """The exchange is over: go on with the next request, or close."""
+        self.exchange = None
+        if not keep:
+            self._linger()
+        elif not self._serving:
+            self._next()
+
+    def cut(self) -> None:
+        """Close at once, so that the client sees that the response is not complete."""
+        self.exchange = None
+        if self.fd >= 0:
+            cut(self.sock)
+            self.close()
+
+    def drain(self) -> None:
+        """The worker drains: close if nothing is going on; else the running response says that it is the last."""
+        if self.exchange is None and not self.buffered and not self._lingering:
+            self._linger()
+
+    def _next(self) -> None:
+        """Wait for the next request, or serve the one that is already here."""
+        if self.worker.draining and not self.buffered:
+            self._linger()
+            return
+        self.resume_reading()
+        if self.buffered:
+            self.arm(self.worker.settings.head_timeout_s)
+            self._serve()
+        if self.exchange is None and not self.buffered and not self._lingering and self.fd >= 0:
+            self.arm(self.worker.settings.keepalive_timeout_s)
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    def _linger(self) -> None:
+        """Close once the client has seen the end, or after a while.
+
+        A close with unread bytes is a reset, which can destroy the answer before the client reads it (RFC 9112 §9.6).
+        So: say that nothing more comes, throw away what arrives, and wait for the client's end.
+        """
+        if self.fd < 0:
+            return
+        self._lingering = _LINGER_BYTES
+        self.buffered = b""
+        if not self.unsent:
+            self.shut_write()
+        self.resume_reading()
+        self.arm(_LINGER_S)
+
+    def _throw_away(self, data: bytes) -> None:
+        self._lingering -= len(data)
+        if not data or self._lingering <= 0:
+            self.close()
+
+    def close(self) -> None:
+        """See `Connection.close`."""
+        if self.fd >= 0:
+            super().close()
+            self.worker.client_gone(self.address)
+
+
+class _TurnedAwayError(Exception):
+    """A request that goes nowhere, and what its client gets."""
+
+    def __init__(self, answer: Answer, reason: str, host: bytes) -> None:
+        super().__init__(reason)
+        self.answer = answer
+        self.reason = reason
+        self.host = host

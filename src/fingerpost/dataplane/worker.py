@@ -1,0 +1,185 @@
+"""The worker: what all its connections share, how it is told to drain or stop, and its limits on clients."""
+
+import ipaddress
+import logging
+import socket
+import time
+from dataclasses import asdict, dataclass
+
+from fingerpost.dataplane.access_log import AccessLog
+from fingerpost.dataplane.downstream import Downstream
+from fingerpost.dataplane.listener import Listener
+from fingerpost.dataplane.loop import READ, Loop
+from fingerpost.dataplane.mailbox import Mailbox
+from fingerpost.dataplane.resolver import Resolver
+from fingerpost.dataplane.settings import WorkerSettings
+from fingerpost.dataplane.timers import NEVER
+from fingerpost.dataplane.tls import client_context
+from fingerpost.dataplane.upstream import Dialer, Pool
+from fingerpost.label.keyring import Keyring
+from fingerpost.routing.policy import Policy
+from fingerpost.routing.resolve import Router
+
+log = logging.getLogger("fingerpost.worker")
+
+_BEAT_S = 0.5
+_MAX_KNOWN_ADDRESSES = 65536
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the supervisor is told; totals since the start but for the ``…_running``."""
+
+    exchanges: int = 0
+    refused: int = 0
+    tunnels: int = 0
+    tunnels_running: int = 0
+    turned_away: int = 0
+
+
+class Worker:
+    """One process's data plane.
+
+    Args:
+        settings: Its orders.
+        listeners: ``ADDR:PORT`` and listening socket of each.
+        mailbox: The way to the supervisor.
+    """
+
+    def __init__(self, settings: WorkerSettings, listeners: list[tuple[str, socket.socket]], mailbox: Mailbox) -> None:
+        self.settings = settings
+        self.counters = Counters()
+        self.draining = False
+        self.wall_clock = time.time
+        self.cdn_loop_id = settings.cdn_loop_id.encode()
+        self.deadline = self.wake = NEVER
+        loop = self.loop = Loop()
+        self.pool = Pool(loop, settings.pool_idle_timeout_s, settings.pool_max_idle, settings.pool_max_idle_per_target)
+        self.dialer = Dialer(
+            loop,
+            self.pool,
+            Policy(settings.allow, settings.own_listeners),
+            Resolver(loop, settings.resolve_ttl_s),
+            client_context(settings.upstream_ca),
+            settings.max_connections_per_target,
+        )
+        legacy_key = None if settings.legacy_key is None else settings.legacy_key.encode("latin-1")
+        self.router = Router(settings.domain, Keyring.parse(settings.keys) if settings.keys else None, legacy_key)
+        self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
+        self.connections = 0
+        self._by_client: dict[str, int] = {}
+        self._trusted_networks = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
+        self._trusted: dict[str, bool] = {}
+        self._mailbox = mailbox
+        loop.watch(mailbox.fileno(), READ, self._on_mail)
+        self._listeners = [Listener(self, sock, address) for address, sock in listeners]
+
+    def run(self) -> None:
+        """Serve until told to stop, or drained."""
+        self._mailbox.send({"type": "ready"})
+        self._beat()
+        self.loop.run()
+        if self.access_log is not None:
+            self.access_log.close()
+
+    # --- clients ----------------------------------------------------------------------------------------------
+
+    def trusts(self, address: str) -> bool:
+        """Whether a peer is one of ``trusted_proxies``."""
+        if not self._trusted_networks:
+            return False
+        known = self._trusted.get(address)
+        if known is None:
+            ip = ipaddress.ip_address(address)
+            known = any(ip in network for network in self._trusted_networks)
+            if len(self._trusted) >= _MAX_KNOWN_ADDRESSES:
+                self._trusted.clear()
+            self._trusted[address] = known
+        return known
+
+    def admit(self, address: str, *, counted: bool) -> bool:
+        """Count a new connection in, if the limits allow it. Trusted proxies have no limit of their own."""
+        here = self._by_client.get(address, 0)
+        if self.connections >= self.settings.max_connections:
+            return False
+        if counted and here >= self.settings.max_connections_per_client:
+            return False
+        self.connections += 1
+        self._by_client[address] = here + 1
+        return True
+
+    def client_gone(self, address: str) -> None:
+        """Count a connection out."""
+        self.connections -= 1
+        left = self._by_client[address] - 1
+        if left:
+            self._by_client[address] = left
+        else:
+            del self._by_client[address]
+
+    # --- orders -----------------------------------------------------------------------------------------------
+
+    def _on_mail(self, _event: int) -> None:
+        try:
+            messages = self._mailbox.read()
+        except (EOFError, ValueError) as error:
+            log.error("stopping: %s", error)
+            self.loop.stop()
+            return
+        for message in messages:
+            if message["type"] == "drain":
+                self._drain()
+            elif message["type"] == "stop":
+                self.loop.stop()
+
+    def _drain(self) -> None:
+        """Accept nothing new, let go of who is idle, and stop when the last one has finished or time is up."""
+        if self.draining:
+            return
+        self.draining = True
+        for listener in self._listeners:
+            listener.close()
+        for handler in list(self.loop.handlers.values()):
+            owner = getattr(handler, "__self__", None)
+            if isinstance(owner, Downstream):
+                owner.drain()
+        self.loop.timers.arm(_Alarm(self.loop), self.loop.now + self.settings.drain_timeout_s)
+
+    def _beat(self) -> None:
+        """A few times a second: flush the log, tell the supervisor, see whether a drain is complete."""
+        if self.access_log is not None:
+            self.access_log.flush()
+        counters = asdict(self.counters)
+        counters |= {
+            "connections": self.connections,
+            "idle_upstreams": self.pool.idle_count,
+            "bugs": self.loop.bugs,
+        }
+        self._mailbox.send({"type": "counters", **counters})
+        if self.draining and self.connections == 0:
+            self._mailbox.send({"type": "drained"})
+            self.loop.stop()
+        self.loop.timers.arm(self, self.loop.now + _BEAT_S)
+
+    def on_deadline(self) -> None:
+        """The beat."""
+        self._beat()
+
+    def on_bug(self) -> None:
+        """The beat or a message failed: go on beating."""
+        self.loop.timers.arm(self, self.loop.now + _BEAT_S)
+
+
+class _Alarm:
+    """The end of a drain's patience."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.deadline = self.wake = NEVER
+        self._loop = loop
+
+    def on_deadline(self) -> None:
+        log.warning("drain timed out: what still runs is cut off")
+        self._loop.stop()
+
+    def on_bug(self) -> None:
+        self._loop.stop()
