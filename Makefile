@@ -44,7 +44,7 @@ $(READY): pyproject.toml $(LOCK)
 		$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet pip; }
 ifneq ($(LOCK),)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 else
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,demo]'
 endif

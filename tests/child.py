@@ -120,9 +120,7 @@ class Child:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            raise AssertionError(
-                f"didn't end {deadline_s} s after signal {number}\n{self.output()}"
-            ) from None
+            raise AssertionError(f"didn't end {deadline_s} s after signal {number}\n{self.output()}") from None
         finally:
             self._close()
         return status

@@ -41,9 +41,9 @@ class Relay:
     directory: Path
     _clients: list[httpx.Client] = field(default_factory=list)
 
-    def label(self, target: str, **options: Any) -> str:
-        """A sealed label for ``target``, as `fingerpost.seal` takes it."""
-        return seal(target, self.keyring, domain=DOMAIN, **options)
+    def label(self, target: str, ttl: str | None = None) -> str:
+        """A sealed label for ``target``; arguments are those of `fingerpost.seal`."""
+        return seal(target, self.keyring, domain=DOMAIN, ttl=ttl)
 
     def host(self, target: str) -> str:
         """What a client sends as Host to reach ``target``: label, domain and port."""
@@ -53,19 +53,17 @@ class Relay:
         """The URL under which ``path`` of ``target`` is reached through the proxy."""
         return f"{scheme}://{self.host(target)}{path}"
 
-    def http(self, **options: Any) -> httpx.Client:
+    def http(self, **options: Any) -> httpx.Client:  # noqa: ANN401 (as httpx.Client's)
         """A client for `url`'s URLs, closed with the proxy. Options are those of `httpx.Client`."""
         defaults: dict[str, Any] = {"trust_env": False, "timeout": 30.0, "transport": Loopback()}
         client = httpx.Client(**defaults | options)
         self._clients.append(client)
         return client
 
-    def websocket(self, target: str, path: str = "/", **options: Any) -> ClientConnection:
+    def websocket(self, target: str, path: str = "/", **options: Any) -> ClientConnection:  # noqa: ANN401 (as connect's)
         """A WebSocket to ``target`` through the proxy. Options are those of `connect` in websockets."""
         defaults: dict[str, Any] = {"proxy": None, "max_size": None}
-        opened: ClientConnection = connect(
-            self.url(target, path, "ws"), sock=self.connection(), **defaults | options
-        )
+        opened: ClientConnection = connect(self.url(target, path, "ws"), sock=self.connection(), **defaults | options)
         return opened
 
     def connection(self) -> socket.socket:
@@ -81,9 +79,7 @@ class Relay:
         """The access log so far, one dict for each exchange or tunnel that has ended."""
         return [json.loads(line) for line in list(self.child.stdout) if line.startswith("{")]
 
-    def wait_for_record(
-        self, wanted: Callable[[dict[str, Any]], bool], deadline_s: float = 10.0
-    ) -> dict[str, Any]:
+    def wait_for_record(self, wanted: Callable[[dict[str, Any]], bool], deadline_s: float = 10.0) -> dict[str, Any]:
         """The first access log record that is ``wanted``; waits until it is written."""
         found = self.child.wait_for(
             lambda: next(filter(wanted, self.records()), None), "the access log record", deadline_s

@@ -37,9 +37,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def links() -> Iterator[dict[str, str]]:
     with Child([*FINGERPOST, "demo", "--listen", "127.0.0.1:0"]) as demo:
-        yield {
-            name: demo.wait_for_line(rf"^\s*{name} +(http://\S+)$")[1] for name in ("page", "chat", "clock")
-        }
+        yield {name: demo.wait_for_line(rf"^\s*{name} +(http://\S+)$")[1] for name in ("page", "chat", "clock")}
 
 
 @pytest.fixture
@@ -59,9 +57,7 @@ def page(browser: Browser, errors: list[str]) -> Iterator[Page]:
 
 
 @pytest.mark.timeout(180)
-def test_the_page_loads_and_shows_what_the_app_received(
-    page: Page, links: dict[str, str], errors: list[str]
-) -> None:
+def test_the_page_loads_and_shows_what_the_app_received(page: Page, links: dict[str, str], errors: list[str]) -> None:
     page.goto(links["page"])
 
     expect(page.locator("#listening")).to_have_text(re.compile(r"127\.0\.0\.1:\d+"), timeout=DEADLINE_MS)

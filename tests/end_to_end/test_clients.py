@@ -95,9 +95,7 @@ def curl(relay: Relay, tmp_path: Path) -> Callable[..., bytes]:
 def test_curl_gets_a_page_with_the_fields_of_its_request_seen_by_the_app(
     curl: Callable[..., bytes], relay: Relay, echo: str
 ) -> None:
-    seen = httpx.Response(
-        200, content=curl("-H", "X-Colour: mauve", target=echo, path="/seen?a=1&a=2")
-    ).json()
+    seen = httpx.Response(200, content=curl("-H", "X-Colour: mauve", target=echo, path="/seen?a=1&a=2")).json()
 
     assert (seen["method"], seen["path"], seen["query"]) == ("GET", "/seen", "a=1&a=2")
     assert ["x-colour", "mauve"] in seen["fields"]
@@ -134,9 +132,7 @@ def test_curl_speaks_http_1_0(curl: Callable[..., bytes], echo: str) -> None:
     assert pieces == b"".join(b"piece %d\n" % number for number in range(1000))
 
 
-def test_curl_is_told_that_a_forged_label_does_not_exist(
-    curl: Callable[..., bytes], relay: Relay, echo: str
-) -> None:
+def test_curl_is_told_that_a_forged_label_does_not_exist(curl: Callable[..., bytes], relay: Relay, echo: str) -> None:
     label = relay.label(echo)
     forged = label[:-4] + ("aaaa" if label[-4:] != "aaaa" else "bbbb")
 
@@ -170,9 +166,7 @@ def test_httpx_streams_a_body_of_unknown_length(http: httpx.Client, relay: Relay
     assert http.post(relay.url(echo, "/body"), content=iter(blocks)).content == b"".join(blocks)
 
 
-def test_httpx_reaches_two_apps_over_one_connection(
-    new_relay: Callable[..., Relay], echo: str, web: str
-) -> None:
+def test_httpx_reaches_two_apps_over_one_connection(new_relay: Callable[..., Relay], echo: str, web: str) -> None:
     relay = new_relay()
     http = relay.http()
     for _ in range(20):
@@ -188,9 +182,7 @@ def test_httpx_reaches_two_apps_over_one_connection(
 
 
 @pytest.mark.parametrize("message", ["Grüße aus dem Tunnel \N{COMPASS}", b"\x00\x01\xff binary", "", b""])
-def test_websocket_messages_come_back_as_the_kind_they_were(
-    websocket: ClientConnection, message: str | bytes
-) -> None:
+def test_websocket_messages_come_back_as_the_kind_they_were(websocket: ClientConnection, message: str | bytes) -> None:
     websocket.send(message)
 
     assert websocket.recv(timeout=10.0) == message
@@ -275,9 +267,7 @@ def test_nginx_serves_several_ranges_in_one_multipart_body(
     assert static[100:110] in response.content
 
 
-def test_a_range_beyond_the_end_is_refused_by_nginx_itself(
-    http: httpx.Client, relay: Relay, web: str
-) -> None:
+def test_a_range_beyond_the_end_is_refused_by_nginx_itself(http: httpx.Client, relay: Relay, web: str) -> None:
     response = http.get(relay.url(web, "/static.bin"), headers={"Range": f"bytes={STATIC_BYTES}-"})
 
     assert response.status_code == 416

@@ -134,7 +134,7 @@ def test_a_port_in_use_is_named_and_another_suggested() -> None:
 
     assert ended.returncode == 2
     assert address in ended.stderr
-    assert "in use" in ended.stderr
+    assert "nothing else listens" in ended.stderr
     assert "--listen 127.0.0.1:0" in ended.stderr
     assert ended.stdout == ""
 

@@ -82,9 +82,7 @@ def test_a_kernel_computes_over_its_websocket(
     host = relay.host(jupyter)
     cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     path = f"/api/kernels/{kernel_id}/channels?session_id={uuid.uuid4()}"
-    with relay.websocket(
-        jupyter, path, additional_headers={"Cookie": cookies}, origin=f"http://{host}"
-    ) as channels:
+    with relay.websocket(jupyter, path, additional_headers={"Cookie": cookies}, origin=f"http://{host}") as channels:
         channels.send(json.dumps(execute_request("1+1")))
         while (message := json.loads(channels.recv(timeout=60.0)))["msg_type"] != "execute_result":
             assert message["msg_type"] != "error", message

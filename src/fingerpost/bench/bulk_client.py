@@ -10,9 +10,7 @@ from fingerpost.bench.payload import PATTERN, websocket_accept, websocket_key
 
 _READ_BYTES = 262144
 _MAX_HEAD_BYTES = 65536
-_UPGRADE = (
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n"
-)
+_UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n"
 
 
 def take(site: tuple[str, int], amount: int, tunnel: bool, deadline_s: float) -> Outcome:

@@ -27,8 +27,7 @@ _MAX_HEAD_BYTES = 65536
 _END = b"\r\n\r\n"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: no-cache\r\n"
 _SWITCHING = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Accept: %b\r\n\r\n"
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
 )
 _SMALL = (
     _OK + b'Date: Mon, 01 Jan 2024 00:00:00 GMT\r\nETag: W/"5f3b-18d0"\r\nVary: Accept-Encoding\r\n'

@@ -85,13 +85,13 @@ class Fingerpost(Peer):
 class _Installed(Peer):
     """A program from the distribution, asked for its version by ``-v``."""
 
+    program = ""
+
     def missing(self) -> str | None:
         """Whether it is on the PATH."""
-        return (
-            None
-            if shutil.which(self.name)
-            else f"no {self.name} on the PATH (Debian: apt install {self.name})"
-        )
+        if shutil.which(self.program):
+            return None
+        return f"no {self.program} on the PATH (Debian: apt install {self.program})"
 
     def version(self) -> str:
         """The first version number in what ``-v`` says."""
@@ -114,7 +114,7 @@ class Nginx(_Installed):
 
 
 class HAProxy(_Installed):
-    """One process with one thread, told to move bodies and tunnels inside the kernel where it can (splice)."""
+    """One process with one thread, told to move bodies and tunnels inside the kernel (splice)."""
 
     name = program = "haproxy"
     splice = True
@@ -139,7 +139,7 @@ class HAProxy(_Installed):
 
 
 class HAProxyPlain(HAProxy):
-    """HAProxy as it is without being told to splice: a second yardstick for bulk, since that is the default."""
+    """HAProxy without being told to splice, which is its default: a second yardstick for bulk."""
 
     name = "haproxy-plain"
     splice = False

@@ -51,9 +51,7 @@ def as_json(about: dict[str, object], samples: Sequence[Sample]) -> dict[str, ob
     }
 
 
-def print_run(
-    console: Console, works: Sequence[Work], run: dict[str, object], samples: Sequence[Sample]
-) -> None:
+def print_run(console: Console, works: Sequence[Work], run: dict[str, object], samples: Sequence[Sample]) -> None:
     """Print where it ran, what each peer needed, what went wrong, and how fingerpost stands to its bars.
 
     Args:
@@ -63,9 +61,7 @@ def print_run(
         samples: What was found.
     """
     found = rows(samples)
-    about = {
-        name: run[name] for name in ("date", "command", "cpu", "cores", "kernel", "rounds", "access_log")
-    }
+    about = {name: run[name] for name in ("date", "command", "cpu", "cores", "kernel", "rounds", "access_log")}
     peers = run["peers"]
     assert isinstance(peers, dict)
     for name, value in (about | peers).items():
@@ -73,9 +69,7 @@ def print_run(
     console.print(_peer_table({work.name: work.unit for work in works}, found))
     for row in found:
         if not row.sound:
-            console.print(
-                f"{_name(row)}, {row.peer}: {_wrong(row)}", style="red", highlight=False, markup=False
-            )
+            console.print(f"{_name(row)}, {row.peer}: {_wrong(row)}", style="red", highlight=False, markup=False)
     if judged := verdicts(found):
         console.print(_bar_table({work.name: work.title for work in works}, judged))
 

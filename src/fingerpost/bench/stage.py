@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import select
 import socket
 import subprocess
 import tempfile
@@ -94,9 +93,7 @@ def set_up(peer: Peer, cpus: Cpus, *, access_log: bool) -> Iterator[Stage]:
             stage.sites = [Site(host, port) for host, port in ports_by_host.items()]
             yield stage
             return
-        plan = Plan(
-            folder, _free_port(), ports_by_host, key_file, folder / "access.log" if access_log else None
-        )
+        plan = Plan(folder, _free_port(), ports_by_host, key_file, folder / "access.log" if access_log else None)
         stage.sites = [Site(host, plan.port) for host in ports_by_host]
         log = folder / ("access.log" if peer.logs_to_stdout() else "relay.log")
         relay = process.start(peer.command(plan), cpus=cpus.relay, log=log)
@@ -147,10 +144,14 @@ def _wait_until_ready(site: Site, relay: subprocess.Popen[bytes], log: Path) -> 
 
 
 def _probe(site: Site) -> bytes:
-    """One request on a connection of its own; the answer as far as it came."""
+    """One request on a connection of its own; the answer as far as it came.
+
+    Its head and its body, which is the request's head, both end with an empty line.
+    """
     with socket.create_connection(("127.0.0.1", site.port), _PROBE_TIMEOUT_S) as link:
         link.sendall(b"GET /head HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % site.host.encode())
         answer = b""
-        while select.select([link], [], [], _PROBE_TIMEOUT_S)[0] and (data := link.recv(65536)):
+        link.settimeout(_PROBE_TIMEOUT_S)
+        while answer.count(b"\r\n\r\n") < 2 and (data := link.recv(65536)):
             answer += data
         return answer

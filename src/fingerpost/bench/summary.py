@@ -115,8 +115,7 @@ def _ratio(group: list[Sample], samples: Sequence[Sample], base: str) -> float |
     based = {
         sample.round: sample.value
         for sample in samples
-        if (sample.work, sample.variant, sample.peer) == (group[0].work, group[0].variant, base)
-        and sample.sound
+        if (sample.work, sample.variant, sample.peer) == (group[0].work, group[0].variant, base) and sample.sound
     }
     found = [
         sample.value / below

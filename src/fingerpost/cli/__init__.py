@@ -21,17 +21,13 @@ class CommandSource(NamedTuple):
 
 COMMANDS = {
     "serve": CommandSource("fingerpost.cli.serve", "serve", "Run the proxy."),
-    "keygen": CommandSource(
-        "fingerpost.cli.labels", "keygen", "Make a key file, or add a newest key to one."
-    ),
+    "keygen": CommandSource("fingerpost.cli.labels", "keygen", "Make a key file, or add a newest key to one."),
     "seal": CommandSource("fingerpost.cli.labels", "seal_command", "Print the URL of a target."),
     "open": CommandSource("fingerpost.cli.labels", "open_command", "Print what a label or URL says."),
     "check": CommandSource("fingerpost.cli.serve", "check", "Validate all that serve would use."),
     "demo": CommandSource("fingerpost.cli.demo", "demo", "Try it: sample apps and a proxy, with links."),
     "bench": CommandSource("fingerpost.cli.bench", "bench", "Measure it, beside others."),
-    "completion": CommandSource(
-        "fingerpost.cli.completion", "completion", "Print a shell completion script."
-    ),
+    "completion": CommandSource("fingerpost.cli.completion", "completion", "Print a shell completion script."),
 }
 
 
@@ -75,9 +71,7 @@ class LazyGroup(click.Group):
         from click.shell_completion import CompletionItem
 
         found = [
-            CompletionItem(name, help=source.help)
-            for name, source in COMMANDS.items()
-            if name.startswith(incomplete)
+            CompletionItem(name, help=source.help) for name, source in COMMANDS.items() if name.startswith(incomplete)
         ]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
@@ -97,9 +91,7 @@ def _explain_missing(command: str, error: ModuleNotFoundError) -> NoReturn:
     ) from error
 
 
-@click.group(
-    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
-)
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
     """A reverse proxy in which the subdomain is the signpost.

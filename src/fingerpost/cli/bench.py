@@ -37,23 +37,17 @@ def _ended(number: int, frame: FrameType | None) -> None:
     help=f"Just this peer (repeatable): {', '.join(_PEER_NAMES)}.",
 )
 @click.option("--rounds", type=click.IntRange(1, 100), help="How often each peer has its turn.  [default: 5]")
-@click.option(
-    "--quick", is_flag=True, help="A small load and one round: whether it works, not how fast it is."
-)
+@click.option("--quick", is_flag=True, help="A small load and one round: whether it works, not how fast it is.")
 @click.option("--bulk-bytes", type=click.IntRange(min=1_000_000), help="How much the bulk work moves.")
 @click.option("--tunnels", type=click.IntRange(min=300), help="How many tunnels are opened.  [default: 6000]")
-@click.option(
-    "--access-log", is_flag=True, help="Access log on, for every peer.  [default: off for every peer]"
-)
+@click.option("--access-log", is_flag=True, help="Access log on, for every peer.  [default: off for every peer]")
 @click.option(
     "--pin/--no-pin",
     default=True,
     show_default=True,
     help="Relay on the first CPU, load on the others (where there are two or more).",
 )
-@click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the whole run here."
-)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the whole run here.")
 def bench(
     work_names: tuple[str, ...],
     peer_names: tuple[str, ...],
@@ -68,9 +62,9 @@ def bench(
     r"""Measure the relay's own CPU, time and memory, beside nginx and HAProxy, one worker each.
 
     Everything runs on this machine, in this run: a Python origin, the relays in turn, and clients that
-    compare every byte. nginx and HAProxy are those on the PATH; one that isn't there is reported as missing. Figures
-    of different machines or runs can't be compared, ratios within one run can. A full run takes ten to twenty
-    minutes and wants an otherwise idle machine.
+    compare every byte. nginx and HAProxy are those on the PATH; one that isn't there is reported as missing.
+    Figures of different machines or runs can't be compared, ratios within one run can. A full run takes ten to
+    twenty minutes and wants an otherwise idle machine.
 
     The exit status is 1 if fingerpost lost or altered a byte or could not be measured, and 0 whether or not
     it met its bars.
@@ -97,9 +91,12 @@ def bench(
     works = [work for work in WORKS if not work_names or work.name in work_names]
     peers = [peer for peer in known_peers() if not peer_names or peer.name in peer_names]
     console = Console()
-    signal.signal(signal.SIGTERM, _ended)
+    handled_before = signal.signal(signal.SIGTERM, _ended)
     about = report.context(peers, conditions, rounds)
-    samples, interrupted = progress.run(console, works, peers, conditions, rounds)
+    try:
+        samples, interrupted = progress.run(console, works, peers, conditions, rounds)
+    finally:
+        signal.signal(signal.SIGTERM, handled_before)
     report.print_run(console, works, about, samples)
     if json_file:
         json_file.write_text(json.dumps(report.as_json(about, samples), indent=1, ensure_ascii=False) + "\n")

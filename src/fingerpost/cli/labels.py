@@ -17,9 +17,7 @@ _key_file = click.option(
     metavar="FILE",
     help="The keys, newest first.  [FINGERPOST_KEY_FILE; ~/.config/fingerpost/keys]",
 )
-_domain = click.option(
-    "--domain", metavar="DOMAIN", help="The served domain.  [FINGERPOST_DOMAIN; localhost]"
-)
+_domain = click.option("--domain", metavar="DOMAIN", help="The served domain.  [FINGERPOST_DOMAIN; localhost]")
 _config = click.option(
     "--config", metavar="FILE", help="A TOML file with key_file, domain, public_url.  [FINGERPOST_CONFIG]"
 )

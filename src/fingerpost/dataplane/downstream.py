@@ -105,12 +105,11 @@ class Downstream(Connection):
             else:
                 exchange.on_request_end()
         elif data:
-            if self.buffered:
-                self.buffered += data
-            else:
-                self.buffered = data
-                self.arm(self.worker.settings.head_timeout_s)
+            began = bool(self.buffered)
+            self.buffered = self.buffered + data if began else data
             self._serve()
+            if not began and self.buffered and self.exchange is None and not self._lingering:
+                self.arm(self.worker.settings.head_timeout_s)  # for the whole head, however slowly it comes
         else:
             self._on_end()
 
@@ -315,12 +314,14 @@ class Downstream(Connection):
         if self.worker.draining and not self.buffered:
             self._linger()
             return
-        self.resume_reading()
-        if self.buffered:
-            self.arm(self.worker.settings.head_timeout_s)
+        settings = self.worker.settings
+        if not self.interest & READ:
+            self.resume_reading()
+        if not self.buffered:
+            self.arm(settings.keepalive_timeout_s)
+        else:
+            self.arm(settings.head_timeout_s)
             self._serve()
-        if self.exchange is None and not self.buffered and not self._lingering and self.fd >= 0:
-            self.arm(self.worker.settings.keepalive_timeout_s)
 
     # --- the end ----------------------------------------------------------------------------------------------
 

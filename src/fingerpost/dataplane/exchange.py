@@ -336,7 +336,14 @@ class Exchange:
         connection = b"" if self.keep_alive else b"close"
         if self.keep_alive and self.http10:
             connection = b"keep-alive"
-        self._relay_response_body(rest, response_head(line, fields, framing_line, connection))
+        head = response_head(line, fields, framing_line, connection)
+        if rest and isinstance(framing, LengthFraming) and framing.remaining == len(rest):
+            framing.done = True  # the usual small answer came in one piece, and goes out in one
+            self._release_upstream(b"")
+            if self._send_downstream(head + rest):
+                self.finish("done")
+        else:
+            self._relay_response_body(rest, head)
 
     def _relay_response_body(self, data: bytes, head: bytes = b"") -> None:
         """Pass on a piece of the response, behind ``head`` if that hasn't gone yet."""
@@ -429,7 +436,8 @@ class Exchange:
             return
         self.upstream = None
         if self.upstream_reusable and not surplus and self.request_framing is None and not upstream.unsent:
-            upstream.want(READ)
+            if upstream.interest != READ:
+                upstream.want(READ)
             self.worker.pool.put(upstream)
         else:
             upstream.close()

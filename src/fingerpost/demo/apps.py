@@ -25,9 +25,7 @@ def page_app() -> Starlette:
         return JSONResponse(
             {
                 "listening": "{}:{}".format(*request.scope["server"]),
-                "fields": [
-                    [name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers.raw
-                ],
+                "fields": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers.raw],
             },
             headers={"Cache-Control": "no-store"},
         )
@@ -50,9 +48,7 @@ def clock_app(tick_s: float = TICK_S) -> Starlette:
     """A clock: ``/ticks`` sends the time of day, in UTC, every ``tick_s`` seconds as an event stream."""
 
     async def ticks(request: Request) -> StreamingResponse:
-        return StreamingResponse(
-            _ticks(tick_s), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
+        return StreamingResponse(_ticks(tick_s), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     return _app("clock.html", Route("/ticks", ticks))
 

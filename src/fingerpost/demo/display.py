@@ -96,9 +96,7 @@ def _table(rows: Iterable[Row]) -> Table:
     for name in _COLUMNS:
         flexible = name == "path"
         justify: Literal["left", "right"] = "right" if name in _RIGHT_ALIGNED else "left"
-        table.add_column(
-            name, justify=justify, no_wrap=True, ratio=1 if flexible else None, overflow="ellipsis"
-        )
+        table.add_column(name, justify=justify, no_wrap=True, ratio=1 if flexible else None, overflow="ellipsis")
     for row in rows:
         # As Text: a path is whatever a client sent, and must not be read as markup.
         cells = [Text(cell) for cell in row]
@@ -109,9 +107,7 @@ def _table(rows: Iterable[Row]) -> Table:
 
 def _printable(sent: str) -> str:
     """What a client sent, without anything that a terminal would obey."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in sent
-    )
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in sent)
 
 
 def _duration(seconds: float) -> str:

@@ -15,12 +15,14 @@ from fingerpost.errors import FingerpostError
 
 DRAIN_GRACE_S = 1.0
 STOP_TIMEOUT_S = 5.0
+ANY_FREE_PORT = "127.0.0.1:0"
 
+_ERROR = "fingerpost: "
 _LISTENING = re.compile(r"listening on http://\S+:(?P<port>[0-9]+)")
 
 
 class ProxyFailedError(FingerpostError):
-    """The proxy ended by itself; the message is what it said."""
+    """The proxy ended by itself; the message is what it said about it."""
 
 
 class ChildProxy:
@@ -34,7 +36,7 @@ class ChildProxy:
 
     def __init__(self, listen: str, domain: str, key_file: Path) -> None:
         serve = [sys.executable, "-m", "fingerpost", "serve", "--listen", listen, "--domain", domain]
-        self._command = [*serve, "--key-file", str(key_file), "--access-log", "-"]
+        self._command = [*serve, "--key-file", str(key_file), "--access-log", "-", "--log-level", "warning"]
 
     def __enter__(self) -> Self:
         # Settings from the environment are meant for a real proxy. A session of its own keeps the terminal's
@@ -81,7 +83,10 @@ class ChildProxy:
             if listening := _LISTENING.search(line):
                 return int(listening["port"])
             said.append(line)
-        raise ProxyFailedError("\n".join(said) or f"the proxy ended with status {self._process.wait()}")
+        reasons = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)] or said
+        if any(line.startswith("listen") for line in reasons):
+            reasons.append(f"to take any free port: fingerpost demo --listen {ANY_FREE_PORT}")
+        raise ProxyFailedError("\n".join(reasons) or self._end())
 
     def news(self) -> Iterator[dict[str, Any] | str]:
         """What it writes from now on: access log records as dicts, anything else as text.
@@ -91,7 +96,10 @@ class ChildProxy:
         """
         for line in self._lines():
             yield _record(line) or line
-        raise ProxyFailedError(f"the proxy ended with status {self._process.wait()}")
+        raise ProxyFailedError(self._end())
+
+    def _end(self) -> str:
+        return f"the proxy ended with status {self._process.wait()}"
 
     def _lines(self) -> Iterator[str]:
         assert self._process.stdout

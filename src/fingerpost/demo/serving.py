@@ -26,9 +26,7 @@ class AppServers:
         self.ports: dict[str, int] = {name: sock.getsockname()[1] for name, sock in self._sockets.items()}
         self._servers = {name: uvicorn.Server(_config(app)) for name, app in apps.items()}
         # Not the main thread: there uvicorn would take over the signals of the whole process.
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve()), name="demo apps", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="demo apps", daemon=True)
 
     def __enter__(self) -> Self:
         # The sockets listen already: what connects before the thread is up waits in their backlog.
@@ -48,9 +46,7 @@ class AppServers:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        await asyncio.gather(
-            *(server.serve(sockets=[self._sockets[name]]) for name, server in self._servers.items())
-        )
+        await asyncio.gather(*(server.serve(sockets=[self._sockets[name]]) for name, server in self._servers.items()))
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

@@ -41,9 +41,7 @@ def canonical_domain(domain: str) -> str:
     if not name or ":" in name or name.rpartition(".")[2].isdigit():
         raise ConfigError("domain", domain, "a DNS name such as apps.example.com")
     if len(name) > _LONGEST_DOMAIN:
-        raise ConfigError(
-            "domain", domain, f"at most {_LONGEST_DOMAIN} characters, to leave room for a label"
-        )
+        raise ConfigError("domain", domain, f"at most {_LONGEST_DOMAIN} characters, to leave room for a label")
     return name
 
 

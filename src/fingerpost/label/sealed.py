@@ -141,9 +141,7 @@ def label_url(label: str, domain: str, public_url: str | None = None) -> str:
     else:
         match = _PUBLIC_URL.fullmatch(public_url.strip())
         if not match:
-            raise ConfigError(
-                "public_url", public_url, "http[s]://host[:port], such as https://apps.example.com"
-            )
+            raise ConfigError("public_url", public_url, "http[s]://host[:port], such as https://apps.example.com")
         scheme, port = match[1].lower(), match[2] or ""
     return f"{scheme}://{label}.{domain}{port}"
 

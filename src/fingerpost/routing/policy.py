@@ -24,9 +24,7 @@ _LISTENER_FORM = "ADDR:PORT such as 127.0.0.1:8080 or [::1]:8080"
 
 # What can be dialled at all: other IPv6 is link-local, multicast, unspecified or reserved (RFC 4291 §2.4).
 # The last one is NAT64 (RFC 6052).
-_DIALLABLE = [
-    ipaddress.ip_network(text) for text in ("0.0.0.0/0", "::1/128", "2000::/3", "fc00::/7", "64:ff9b::/96")
-]
+_DIALLABLE = [ipaddress.ip_network(text) for text in ("0.0.0.0/0", "::1/128", "2000::/3", "fc00::/7", "64:ff9b::/96")]
 # … and what can't, whatever the operator allows.
 _FORBIDDEN = [
     (ipaddress.ip_network(text), why)
@@ -140,6 +138,8 @@ class Policy:
             address = _unmapped(ipaddress.ip_address(text))
         except ValueError:
             raise NotAllowedError(f"{text} is no IP address") from None
+        if "%" in text:  # a zone id (RFC 4007 §11), which networks below would not see
+            raise NotAllowedError(f"{text} is on one interface")
         if address.is_unspecified:
             address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
         self._permit(address, port)
@@ -149,7 +149,7 @@ class Policy:
 
     def _permit(self, address: IPAddress, port: int) -> None:
         """Raises NotAllowedError."""
-        if "%" in str(address) or not any(address in network for network in _DIALLABLE):
+        if not any(address in network for network in _DIALLABLE):
             raise NotAllowedError(f"{address} can't be a destination")
         for network, why in _FORBIDDEN:
             if address in network:
