@@ -59,7 +59,7 @@ def bench(
     pin: bool,
     json_file: Path | None,
 ) -> None:
-    r"""Measure the relay's own CPU, time and memory, beside nginx and HAProxy, one worker each.
+    """Measure the relay's own CPU, time and memory, beside nginx and HAProxy, one worker each.
 
     Everything runs on this machine, in this run: a Python origin, the relays in turn, and clients that
     compare every byte. nginx and HAProxy are those on the PATH; one that isn't there is reported as missing.
@@ -75,7 +75,7 @@ def bench(
       fingerpost bench --json run.json              the full run
       fingerpost bench --only requests --access-log
       fingerpost bench --only bulk --peer haproxy --rounds 3
-    """
+    """  # noqa: D301 (\b is for click)
     # Here and not above: the other commands answer faster without.
     from rich.console import Console
 

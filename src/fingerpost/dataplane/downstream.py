@@ -129,10 +129,13 @@ class Downstream(Connection):
         self.close()
 
     def _on_writable(self) -> None:
-        if not self.flush():
+        exchange = self.exchange
+        if exchange is not None and exchange.bulk is not None:
+            exchange.on_bulk_writable(exchange.bulk)
+        elif not self.flush():
             self.arm(self.worker.settings.body_stall_timeout_s)
-        elif self.exchange is not None:
-            self.exchange.on_downstream_flushed()
+        elif exchange is not None:
+            exchange.on_downstream_flushed()
         elif self._lingering:
             self.shut_write()
         else:
@@ -184,9 +187,9 @@ class Downstream(Connection):
             fields = self._fields = parse_request_fields(block, self.worker.settings.max_fields)
             self._fields_block = block
             self._tail = b""
-        path = target if target[0] == 0x2F else origin_form(method, target, fields.host)
         if method == b"CONNECT":
             raise MessageError(405, "CONNECT")
+        path = target if target[0] == 0x2F else origin_form(method, target, fields.host)
         if http10 and fields.chunked:
             raise MessageError(400, "Transfer-Encoding in an HTTP/1.0 request")
         keep_alive = fields.keep_alive and not fields.close if http10 else not fields.close

@@ -8,7 +8,10 @@ begun: cut it off, so that nobody takes it for complete).
 from typing import TYPE_CHECKING
 
 from fingerpost.dataplane.access_log import Subject
+from fingerpost.dataplane.bulk import Bulk
+from fingerpost.dataplane.connection import READ_SIZE
 from fingerpost.dataplane.loop import READ, WRITE
+from fingerpost.dataplane.splice import FULL_READS_TO_START
 from fingerpost.dataplane.tunnel import Tunnel
 from fingerpost.dataplane.upstream import Dial, Upstream
 from fingerpost.errors import MessageError
@@ -29,6 +32,7 @@ from fingerpost.routing.model import Route
 
 if TYPE_CHECKING:
     from fingerpost.dataplane.downstream import Downstream
+    from fingerpost.dataplane.worker import Worker
 
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
 """RFC 9110 §9.2.2: what may be sent twice."""
@@ -49,6 +53,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "bulk",
         "bytes_in",
         "bytes_out",
         "chunked_out",
@@ -56,6 +61,7 @@ class Exchange:
         "downstream",
         "first",
         "first_byte_at",
+        "full_reads",
         "head_partial",
         "host",
         "http10",
@@ -73,6 +79,9 @@ class Exchange:
         "upstream_reusable",
         "worker",
     )
+
+    started_at: float
+    worker: "Worker"
 
     def __init__(
         self,
@@ -107,6 +116,8 @@ class Exchange:
         self.head_partial = b""
         self.chunked_out = False
         self.upstream_reusable = False
+        self.bulk: Bulk | None = None
+        self.full_reads = 0
 
     # --- the request ------------------------------------------------------------------------------------------
 
@@ -190,9 +201,12 @@ class Exchange:
             self.keep_alive = False
             self.fail(answers.BAD_REQUEST, "the client closed in the middle of its request")
             return
-        self.keep_alive = False
-        self.downstream.pause_reading()
-        self.downstream.arm(_HALF_CLOSED_GRACE_S)
+        downstream = self.downstream
+        if not downstream.buffered:  # else more requests wait there; behind them the end will be met again
+            self.keep_alive = False
+        downstream.pause_reading()
+        left_s = downstream.deadline - self.worker.loop.now
+        downstream.arm(min(_HALF_CLOSED_GRACE_S, left_s))
 
     def _send_upstream(self, data: bytes) -> bool:
         """Send to the app. Returns False if it can't take all of it now, or takes no more."""
@@ -235,6 +249,9 @@ class Exchange:
             return
         if not upstream.interest & READ:
             upstream.park()  # reset while the client is slow: what it said before waits for its turn
+            return
+        if self.bulk is not None:
+            self._move_bulk(self.bulk)
             return
         try:
             data = upstream.receive()
@@ -368,8 +385,57 @@ class Exchange:
         if not body or self._send_downstream(body):
             if framing.done:
                 self.finish("done")
-            else:
-                self.downstream.arm(self.worker.settings.stream_idle_timeout_s)
+                return
+            self.downstream.arm(self.worker.settings.stream_idle_timeout_s)
+            self.full_reads = self.full_reads + 1 if len(data) == READ_SIZE else 0
+            if self.full_reads >= FULL_READS_TO_START and self.upstream is not None:
+                self.full_reads = 0
+                self.bulk = Bulk.begin(self.upstream, self.downstream, framing)
+
+    def _move_bulk(self, bulk: Bulk) -> None:
+        """The app has sent more of a body that goes by splice."""
+        framing = self.response_framing
+        assert framing is not None
+        try:
+            size = bulk.on_readable()
+        except OSError:
+            self.abort("reset in the middle of a body")
+            return
+        if size is None:
+            return
+        if size == 0:
+            self._on_response_end()
+            return
+        self.bytes_out += size
+        if framing.done:
+            self._release_upstream(b"")
+        if bulk.holds:
+            self.downstream.arm(self.worker.settings.body_stall_timeout_s)
+        else:
+            self._after_bulk(bulk, framing)
+
+    def on_bulk_writable(self, bulk: Bulk) -> None:
+        """The client has room again. Raises OSError if it is gone."""
+        framing = self.response_framing
+        assert framing is not None
+        downstream = self.downstream
+        if not bulk.on_writable():
+            downstream.arm(self.worker.settings.body_stall_timeout_s)
+            return
+        downstream.want(downstream.interest & ~WRITE)
+        if self.upstream is not None:
+            self.upstream.resume_reading()
+        self._after_bulk(bulk, framing)
+
+    def _after_bulk(self, bulk: Bulk, framing: Framing) -> None:
+        """Everything that came has gone."""
+        if framing.done:
+            self.finish("done")
+            return
+        self.downstream.arm(self.worker.settings.stream_idle_timeout_s)
+        if bulk.is_over:
+            bulk.end()
+            self.bulk = None
 
     def _send_downstream(self, data: bytes) -> bool:
         """Send to the client. Returns False if it can't take all of it now, or is gone."""
@@ -444,6 +510,8 @@ class Exchange:
 
     def finish(self, reason: str) -> None:
         """The response has gone out whole."""
+        if self.bulk is not None:
+            self.bulk.end()
         self._log(reason)
         self.downstream.on_exchange_done(keep=self.keep_alive and self.request_framing is None)
 
@@ -462,6 +530,8 @@ class Exchange:
     def abort(self, reason: str) -> None:
         """The response can't be completed: close without an end, so that the client sees that it is cut off."""
         self._drop_upstream()
+        if self.bulk is not None:
+            self.bulk.end()
         self._log(reason)
         self.downstream.cut()
 

@@ -236,9 +236,6 @@ class Tunnel:
         "worker",
     )
 
-    started_at: float
-    worker: "Worker"
-
     def __init__(self, exchange: "Exchange", downstream: "Downstream", upstream: "Upstream") -> None:
         worker = exchange.worker
         self.worker = worker

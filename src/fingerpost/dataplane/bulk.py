@@ -1,0 +1,85 @@
+"""A body of many megabytes, carried by splice(2) instead of by reads and sends."""
+
+import socket
+
+from fingerpost.dataplane.connection import Connection
+from fingerpost.dataplane.loop import READ, WRITE
+from fingerpost.dataplane.splice import Pipe
+from fingerpost.http1.framing import CloseFraming, Framing, LengthFraming
+
+_MIN_BYTES = 1 << 20
+"""A body that is nearly over isn't worth a pipe."""
+
+
+class Bulk:
+    """Moves what is left of a body from one plain connection to another. Its framing keeps count.
+
+    Chunked bodies stay with reads and sends: their framing is between the bytes.
+    """
+
+    __slots__ = ("_framing", "_pipe", "_sink", "_source")
+
+    def __init__(self, pipe: Pipe, source: Connection, sink: Connection, framing: LengthFraming | CloseFraming) -> None:
+        self._pipe = pipe
+        self._source = source
+        self._sink = sink
+        self._framing = framing
+
+    @classmethod
+    def begin(cls, source: Connection, sink: Connection, framing: Framing) -> "Bulk | None":
+        """Begin, if this body and these two connections allow it and a pipe is free."""
+        if sink.unsent or not isinstance(source.sock, socket.socket) or not isinstance(sink.sock, socket.socket):
+            return None
+        if isinstance(framing, LengthFraming):
+            if framing.remaining < _MIN_BYTES:
+                return None
+        elif not isinstance(framing, CloseFraming):
+            return None
+        pipe = Pipe.take()
+        return None if pipe is None else cls(pipe, source, sink, framing)
+
+    def on_readable(self) -> int | None:
+        """The source has something: move it.
+
+        Returns:
+            How many bytes; 0 if the source has ended; None if there was nothing after all.
+
+        Raises:
+            OSError: One of the two is gone.
+        """
+        framing = self._framing
+        try:
+            if isinstance(framing, LengthFraming):
+                size = self._pipe.fill(self._source.fd, framing.remaining)
+                framing.remaining -= size
+                framing.done = framing.remaining == 0
+            else:
+                size = self._pipe.fill(self._source.fd)
+        except BlockingIOError:
+            return None
+        if not self._pipe.drain(self._sink.fd):
+            self._sink.want(self._sink.interest | WRITE)
+            self._source.want(self._source.interest & ~READ)
+        return size
+
+    def on_writable(self) -> bool:
+        """The sink has room: give it what waits; return whether all went.
+
+        Raises:
+            OSError: The sink is gone.
+        """
+        return self._pipe.drain(self._sink.fd)
+
+    @property
+    def holds(self) -> bool:
+        """Whether bytes wait for the sink."""
+        return self._pipe.held > 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether reads have become short, so that plain reads serve better."""
+        return self._pipe.idle and not self._pipe.held
+
+    def end(self) -> None:
+        """Give the pipe back."""
+        self._pipe.give_back()
