@@ -35,7 +35,7 @@ class ChildProxy:
     """
 
     def __init__(self, listen: str, domain: str, key_file: Path) -> None:
-        serve = [sys.executable, "-m", "fingerpost", "serve", "--listen", listen, "--domain", domain]
+        serve = [sys.executable, "-P", "-m", "fingerpost", "serve", "--listen", listen, "--domain", domain]
         self._command = [*serve, "--key-file", str(key_file), "--access-log", "-", "--log-level", "warning"]
 
     def __enter__(self) -> Self:
