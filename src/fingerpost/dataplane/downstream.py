@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fingerpost.dataplane.worker import Worker
 
 _LINGER_S = 2.0
-_LINGER_BYTES = 1 << 20
+_LINGER_BYTES = 1 << 26  # generous: many clients read an early answer, such as a 413, when all of the body is sent
 
 
 class Downstream(Connection):

@@ -138,7 +138,6 @@ class Exchange:
                 self.fail(answers.BAD_REQUEST, error.reason)
                 return
         self.first = head
-        settings = self.worker.settings
         upstream = self.worker.pool.take(self.route.target, self)
         while upstream is not None and self.method not in _IDEMPOTENT and not upstream.looks_alive():
             upstream.close()
@@ -146,10 +145,14 @@ class Exchange:
         if upstream is not None:
             self.connected(upstream)
         else:
-            downstream.arm(settings.connect_timeout_s)
             if self.request_framing is not None:
                 downstream.pause_reading()
-            self.dial = self.worker.dialer.dial(self.route.target, self)
+            self._dial()
+
+    def _dial(self) -> None:
+        self.downstream.arm(self.worker.settings.connect_timeout_s)
+        self.dial = Dial(self.worker.dialer, self.route.target, self)
+        self.dial.start()
 
     def connected(self, upstream: Upstream) -> None:
         """The upstream connection is there, from the pool or new: send what there is."""
@@ -181,6 +184,9 @@ class Exchange:
         if framing is None:
             downstream.buffered += data  # the next request, or the first bytes of a tunnel: they wait
             downstream.pause_reading()
+            return
+        if self.upstream is None:
+            downstream.pause_reading()  # the answer, given early, is on its way out; nobody wants the rest
             return
         try:
             body = self._take_request_body(data)
@@ -472,8 +478,7 @@ class Exchange:
         if self.reused and self.first and self.method in _IDEMPOTENT:
             # RFC 9110 §9.2.2: a pooled connection that closed before a single byte came, and a request that may
             # be repeated: once, on a new connection.
-            self.downstream.arm(self.worker.settings.connect_timeout_s)
-            self.dial = self.worker.dialer.dial(self.route.target, self)
+            self._dial()
             return
         self.fail(answers.RESET, "the app closed before it answered")
 

@@ -41,7 +41,7 @@ class Loop:
         self.bugs = 0
         self._epoll = select.epoll()
         self._closing: list[Closable] = []
-        self._again: dict[int, Handler] = {}
+        self._again: set[int] = set()
         self._running = False
 
     def watch(self, fd: int, events: int, handler: Handler) -> None:
@@ -64,12 +64,14 @@ class Loop:
         Facts: the rest of this batch may hold events for the same number. Consequence: closed now, the kernel could
         give the number to a connection that is accepted in this batch, and it would get them. So: later.
         """
-        self.handlers[sock.fileno()] = _ignore
+        fd = sock.fileno()
+        self.handlers[fd] = _ignore
+        self._again.discard(fd)
         self._closing.append(sock)
 
-    def again(self, fd: int, handler: Handler) -> None:
-        """Call ``handler`` with READ in the next batch, though the kernel may have nothing new (TLS holds some)."""
-        self._again[fd] = handler
+    def again(self, fd: int) -> None:
+        """Call the descriptor's handler with READ, though the kernel may have nothing new (TLS holds some)."""
+        self._again.add(fd)
 
     def run(self) -> None:
         """Serve until `stop`."""
@@ -102,13 +104,12 @@ class Loop:
         self._running = False
 
     def _run_again(self) -> None:
-        again, self._again = self._again, {}
-        for fd, handler in again.items():
-            if self.handlers.get(fd) == handler:
-                try:
-                    handler(READ)
-                except Exception:
-                    self._bug(handler)
+        again, self._again = self._again, set()
+        for fd in again:
+            try:
+                self.handlers[fd](READ)
+            except Exception:
+                self._bug(self.handlers[fd])
 
     def _close_batch(self) -> None:
         for sock in self._closing:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from fingerpost.dataplane.downstream import Downstream
     from fingerpost.dataplane.exchange import Exchange
     from fingerpost.dataplane.upstream import Upstream
-    from fingerpost.dataplane.worker import Worker
 
 _BUFFER_SIZE = 65536
 _BUFFER = memoryview(bytearray(_BUFFER_SIZE))
