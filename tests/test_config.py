@@ -78,9 +78,7 @@ def test_every_setting_can_come_from_flag_environment_and_file(file: Path) -> No
 
 
 def test_a_list_in_the_environment_is_separated_by_commas_and_replaces_the_default() -> None:
-    settings = read(
-        environ={"FINGERPOST_DOMAIN": "a.example, b.example,", "FINGERPOST_ALLOW": "10.0.0.0/8"}
-    ).settings
+    settings = read(environ={"FINGERPOST_DOMAIN": "a.example, b.example,", "FINGERPOST_ALLOW": "10.0.0.0/8"}).settings
     assert settings.domain == ("a.example", "b.example")
     assert settings.allow == ("10.0.0.0/8",)
 

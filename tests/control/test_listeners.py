@@ -92,9 +92,7 @@ def with_limits(soft: int, hard: int, wanted: int) -> str:
         f"try: print(make_room({wanted}), *resource.getrlimit(resource.RLIMIT_NOFILE))\n"
         "except Exception as error: print(error)"
     )
-    return subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_the_soft_limit_rises_to_what_connections_need() -> None:

@@ -27,12 +27,9 @@ def test_it_holds_the_process_id_until_it_is_removed(path: Path) -> None:
 
 def test_a_running_instance_is_named_in_the_refusal(path: Path) -> None:
     code = (
-        "from fingerpost.control.pidfile import PidFile\n"
-        f"PidFile({str(path)!r}).write(); print(1, flush=True); input()"
+        f"from fingerpost.control.pidfile import PidFile\nPidFile({str(path)!r}).write(); print(1, flush=True); input()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"1\n"
         with pytest.raises(ConfigError, match=f"process {other.pid} holds it"):

@@ -229,12 +229,6 @@ def answers_twice_slowly(talk: Talk) -> None:
         talk.sock.settimeout(10.0)
 
 
-def speaks_unasked(talk: Talk) -> None:
-    """Sends a whole response before any request."""
-    talk.send(response(b"unasked"))
-    talk.wait_for_the_end()
-
-
 def sends_without_end(talk: Talk) -> None:
     """A response body that never ends, as fast as the proxy takes it."""
     talk.read_request()

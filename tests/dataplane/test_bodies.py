@@ -258,7 +258,7 @@ def test_a_client_that_sends_on_while_its_early_answer_waits_for_it_costs_nobody
 def count_and_hash(talk: Talk) -> None:
     """Answers with the length and the hash of the body, which it doesn't keep."""
     head = talk.read_head()
-    digest, left = hashlib.md5(), LARGE_BYTES  # noqa: S324
+    digest, left = hashlib.md5(), LARGE_BYTES
     if head.one(b"content-length") is not None:
         while left:
             piece = talk.read_exactly(min(left, 1 << 16))
@@ -282,7 +282,7 @@ def large_body() -> Iterator[bytes]:
 
 @pytest.fixture(scope="module")
 def large_hash() -> str:
-    digest = hashlib.md5()  # noqa: S324
+    digest = hashlib.md5()
     for piece in large_body():
         digest.update(piece)
     return digest.hexdigest()
@@ -299,9 +299,7 @@ def memory_is_bounded(relay: Relay) -> Iterator[None]:
 
 @pytest.mark.usefixtures("memory_is_bounded")
 @pytest.mark.parametrize("framing", [f"Content-Length: {LARGE_BYTES}", CHUNKED])
-def test_a_request_of_200_mb_passes_in_bounded_memory(
-    relay: Relay, wire: Wire, framing: str, large_hash: str
-) -> None:
+def test_a_request_of_200_mb_passes_in_bounded_memory(relay: Relay, wire: Wire, framing: str, large_hash: str) -> None:
     with origin(count_and_hash) as app:
         wire.send(request(relay.host(app.target), "/", framing, method="POST"))
         for piece in large_body():
@@ -327,7 +325,7 @@ def send_large(framing: str | None) -> Callable[[Talk], None]:
 @pytest.mark.usefixtures("memory_is_bounded")
 @pytest.mark.parametrize("framing", [f"Content-Length: {LARGE_BYTES}", CHUNKED, None])
 def test_a_response_of_200_mb_passes_in_bounded_memory(relay: Relay, framing: str | None, large_hash: str) -> None:
-    digest = hashlib.md5()  # noqa: S324
+    digest = hashlib.md5()
     size = 0
     with origin(send_large(framing)) as app:
         client = httpx.Client(trust_env=False, timeout=30.0)

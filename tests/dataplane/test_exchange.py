@@ -1,11 +1,19 @@
 """One connection, many messages: keep-alive, pipelining, versions, methods, statuses, 1xx and odd targets."""
 
+import contextlib
+import fcntl
+import os
+import select
+import signal
 import socket
+import sys
+import termios
 from collections.abc import Iterator
 
 import pytest
 
 from dataplane.origins import Origin, Talk, answering, echo, origin, saying
+from dataplane.procfs import worker_pid
 from dataplane.wire import Message, Wire, chunked, request, response
 from relay import DOMAIN, Relay
 
@@ -132,6 +140,44 @@ def test_pipelined_requests_before_a_half_close_are_all_answered(relay: Relay, a
     bodies = [wire.read_response().body for _ in range(5)]
     assert bodies == [b"GET /%d HTTP/1.1\n" % number for number in range(5)]
     assert wire.read_rest() == b""
+
+
+def test_a_request_that_comes_just_as_the_answer_before_it_goes_out_is_served(relay: Relay) -> None:
+    """With one of these sizes only the last piece waits, and both become possible while the worker looks away."""
+    sized = answering(lambda message: response(bytes(int(message.target[1:]))))
+    worker = worker_pid(relay)
+    with origin(sized) as app:
+        for size in range(1_500_000, 6_000_000, 500_000):
+            with Wire(socket.socket()) as wire:
+                wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                wire.sock.connect(("127.0.0.1", relay.port))
+                wire.send(request(relay.host(app.target), f"/{size}"))
+                head = wire.read_head()
+                until_it_stops_coming(wire)
+                os.kill(worker, signal.SIGSTOP)
+                try:
+                    received = len(wire.ahead)
+                    wire.ahead = b""
+                    wire.sock.settimeout(0.05)
+                    with contextlib.suppress(TimeoutError):
+                        while received < size:
+                            received += len(wire.sock.recv(1 << 20))
+                    wire.send(request(relay.host(app.target), "/5"))
+                finally:
+                    os.kill(worker, signal.SIGCONT)
+                wire.sock.settimeout(10.0)
+                wire.read_exactly(int(head.one(b"content-length") or 0) - received)
+                assert wire.read_response().body == bytes(5), size
+
+
+def until_it_stops_coming(wire: Wire) -> None:
+    """Return when what waits in the client's receive buffer grows no more."""
+    steady, before = 0, -1
+    while steady < 3:
+        waiting = int.from_bytes(fcntl.ioctl(wire.sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+        steady = steady + 1 if waiting == before else 0
+        before = waiting
+        select.select([], [], [], 0.01)
 
 
 def test_a_request_behind_connection_close_is_not_served(relay: Relay, wire: Wire) -> None:
@@ -306,7 +352,7 @@ def test_an_expectation_of_http_1_0_is_not_passed_on(relay: Relay, app: Origin, 
         ("OPTIONS", "*", b"*"),
         ("OPTIONS", "/x", b"/x"),
         ("GET", "//example.org/x", b"//example.org/x"),
-        ("GET", "/%00%zz?a[]=|{{}}\\^`\"<>", b'/%00%zz?a[]=|{}\\^`"<>'),
+        ("GET", '/%00%zz?a[]=|{{}}\\^`"<>', b'/%00%zz?a[]=|{}\\^`"<>'),
     ],
 )
 def test_targets_arrive_in_origin_form(

@@ -1,13 +1,16 @@
-"""Both ends of a tunnel for tests: an app and a client made of plain sockets, and what the worker between them costs.
+"""Both ends of a tunnel for tests, made of plain sockets, and what the worker between them costs.
 
-The proxy is another process, so a test can be client and app in turn, on one thread; a socket's time-out is its deadline.
+The proxy is another process, so a test can be client and app in turn, on one thread; a socket's time-out is its
+deadline.
 """
 
+import fcntl
 import os
 import random
 import socket
 import ssl
 import struct
+import termios
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -224,14 +227,32 @@ def descriptors(pid: int) -> int:
 
 
 def pipes(pid: int) -> int:
-    """How many of its descriptors are pipes' ends."""
-    count = 0
-    for number in os.listdir(f"/proc/{pid}/fd"):
+    """How many of its descriptors, standard output and error aside, are pipes' ends."""
+    return len(_pipes(pid))
+
+
+def bytes_in_pipes(pid: int) -> int:
+    """How many bytes are held in its pipes: some are, where a tunnel in splice mode is stuck."""
+    total = 0
+    for path in _pipes(pid):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            count += os.readlink(f"/proc/{pid}/fd/{number}").startswith("pipe:")
+            total += struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0]
+        finally:
+            os.close(descriptor)
+    return total
+
+
+def _pipes(pid: int) -> list[str]:
+    found = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        path = f"/proc/{pid}/fd/{number}"
+        try:
+            if int(number) > 2 and os.readlink(path).startswith("pipe:"):
+                found.append(path)
         except FileNotFoundError:
             continue  # closed meanwhile
-    return count
+    return found
 
 
 def memory_kib(pid: int, key: str = "VmRSS") -> int:

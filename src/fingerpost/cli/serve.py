@@ -54,11 +54,7 @@ class SettingsCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then a section for each group of settings."""
         settings = catalogue()
-        own = [
-            record
-            for p in self.get_params(ctx)
-            if p.name not in settings and (record := p.get_help_record(ctx))
-        ]
+        own = [record for p in self.get_params(ctx) if p.name not in settings and (record := p.get_help_record(ctx))]
         with formatter.section("Options"):
             formatter.write_dl(own)
         for group, members in groupby(settings.values(), key=lambda setting: setting.group):
@@ -134,9 +130,7 @@ def check(config: str | None, as_json: bool, **flags: object) -> None:
         except ConfigError as error:
             warnings.append(str(error))
     if as_json:
-        click.echo(
-            json.dumps({"ok": True, "settings": _as_json(configuration), "warnings": warnings}, indent=2)
-        )
+        click.echo(json.dumps({"ok": True, "settings": _as_json(configuration), "warnings": warnings}, indent=2))
     else:
         _print_table(configuration)
         for warning in warnings:

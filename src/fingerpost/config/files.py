@@ -75,9 +75,7 @@ def _legacy_key(path: str, problems: list[ConfigError], warnings: list[str]) -> 
         if is_readable_by_others(path):
             warnings.append(f"legacy_key_file: {path}: others than its owner may read it; chmod 600 it")
     except OSError as error:
-        problems.append(
-            ConfigError("legacy_key_file", path, f"a file whose text is the key ({error.strerror})")
-        )
+        problems.append(ConfigError("legacy_key_file", path, f"a file whose text is the key ({error.strerror})"))
         return None
     if not _SHORTEST_LEGACY_KEY_BYTES <= len(key) <= _LONGEST_LEGACY_KEY_BYTES:
         problems.append(ConfigError("legacy_key_file", path, "a file of one key of 4 to 56 bytes"))
@@ -87,13 +85,9 @@ def _legacy_key(path: str, problems: list[ConfigError], warnings: list[str]) -> 
 def _other_files(settings: Settings) -> list[ConfigError]:
     problems = []
     if settings.upstream_ca is not None and (reason := _why_not_authorities(settings.upstream_ca)):
-        problems.append(
-            ConfigError("upstream_ca", settings.upstream_ca, f"a PEM file of certificates ({reason})")
-        )
+        problems.append(ConfigError("upstream_ca", settings.upstream_ca, f"a PEM file of certificates ({reason})"))
     if settings.access_log not in (None, "-") and (reason := _why_not_writable(settings.access_log)):
-        problems.append(
-            ConfigError("access_log", settings.access_log, f"a file that can be written ({reason})")
-        )
+        problems.append(ConfigError("access_log", settings.access_log, f"a file that can be written ({reason})"))
     if settings.pid_file is not None and (reason := _why_not_writable(settings.pid_file)):
         problems.append(ConfigError("pid_file", settings.pid_file, f"a file that can be written ({reason})"))
     return problems

@@ -52,7 +52,4 @@ def _row(setting: Setting) -> str:
     meaning = f"{setting.what} {setting.why}".replace("|", "\\|")
     accepted = setting.accepted.replace("|", "\\|")
     default = setting.default if setting.default in ("none", "off") else f"`{setting.default}`"
-    return (
-        f"| `{setting.name}` | {flag} | `{setting.environment}` | {default} "
-        f"| {meaning} Accepted: {accepted}. |"
-    )
+    return f"| `{setting.name}` | {flag} | `{setting.environment}` | {default} | {meaning} Accepted: {accepted}. |"

@@ -66,9 +66,7 @@ def _setting(
 
 
 def _count(group: str, default: int, least: int, most: int, what: str, why: str) -> Any:  # noqa: ANN401
-    return _setting(
-        group, default, "N", f"a whole number from {least} to {most}", what, why, ge=least, le=most
-    )
+    return _setting(group, default, "N", f"a whole number from {least} to {most}", what, why, ge=least, le=most)
 
 
 def _seconds(default: float, what: str, why: str, least: float = 0.01) -> Any:  # noqa: ANN401

@@ -93,11 +93,7 @@ def _from_environment(environ: Mapping[str, str], problems: list[ConfigError]) -
     by_variable = {setting.environment: setting for setting in catalogue().values()}
     source: _Source = {}
     for variable in sorted(environ):
-        if (
-            not variable.startswith(ENV_PREFIX)
-            or variable == CONFIG_VARIABLE
-            or _KUBERNETES.fullmatch(variable)
-        ):
+        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_VARIABLE or _KUBERNETES.fullmatch(variable):
             continue
         setting = by_variable.get(variable)
         if setting is None:
@@ -134,9 +130,7 @@ def _from_file(file: str | None, problems: list[ConfigError]) -> _Source:
 def _unknown(key: str, what: str, known: Iterable[str], origin: str | None) -> ConfigError:
     """The value stays unsaid: who writes ``key = …`` may well have put a secret there."""
     close = difflib.get_close_matches(key.replace("-", "_"), list(known), 1)
-    accepted = (
-        f"a known one; did you mean {close[0]}?" if close else "a known one, see fingerpost serve --help"
-    )
+    accepted = f"a known one; did you mean {close[0]}?" if close else "a known one, see fingerpost serve --help"
     return ConfigError(without_credentials(key), f"unknown {what}", accepted, origin)
 
 
@@ -154,8 +148,6 @@ def _explain(details: Any, origins: Mapping[str, Origin]) -> ConfigError:  # noq
     elif kind == "tuple_type":
         accepted = f"a list, each entry {accepted}"
     elif kind in ("too_short", "too_long"):
-        accepted = (
-            "at least one entry" if kind == "too_short" else f"at most {details['ctx']['max_length']} entries"
-        )
+        accepted = "at least one entry" if kind == "too_short" else f"at most {details['ctx']['max_length']} entries"
     shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
     return ConfigError(name, without_credentials(shown), accepted, origins.get(name, _DEFAULT).place)

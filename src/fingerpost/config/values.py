@@ -13,15 +13,12 @@ from fingerpost.routing.model import canonical_host
 from fingerpost.routing.policy import Rule
 
 ADDRESS_FORM = (
-    "ADDR:PORT with an IP address or localhost and a port from 0 to 65535, "
-    "such as 127.0.0.1:8080 or [::1]:8080"
+    "ADDR:PORT with an IP address or localhost and a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080"
 )
 DOMAIN_FORM = "a DNS name such as apps.example.com (international names in their xn-- form)"
 CIDR_FORM = "an address or a network such as 10.0.0.0/8 or fd00::/8"
 DESTINATION_FORM = "CIDR[:PORTS], such as 10.0.0.0/8, 10.0.0.0/8:80,8000-8999 or [fd00::/8]:443"
-URL_FORM = (
-    "http:// or https:// with a host, perhaps a port and nothing more, such as https://apps.example.com"
-)
+URL_FORM = "http:// or https:// with a host, perhaps a port and nothing more, such as https://apps.example.com"
 TOKEN_FORM = "1 to 64 letters, digits or !#$%&'*+-.^_`|~ (a token, RFC 9110 §5.6.2)"  # noqa: S105 (a grammar rule)
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)

@@ -60,9 +60,7 @@ class PidFile:
                 os.unlink(temporary)
                 raise
         except OSError as error:
-            raise ConfigError(
-                "pid_file", self._path, f"a file that can be written ({error.strerror})"
-            ) from error
+            raise ConfigError("pid_file", self._path, f"a file that can be written ({error.strerror})") from error
 
     def remove(self) -> None:
         """Remove it if it is still the one that was written; otherwise do nothing."""

@@ -189,11 +189,7 @@ class Supervisor:
         if self._overdue:
             how = f"{self._overdue} and was killed"
         else:
-            how = (
-                f"was killed by {signal.Signals(-status).name}"
-                if status < 0
-                else f"exited with status {status}"
-            )
+            how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
             if not self._ready:
                 how += " before it was ready"
         log.error("the worker (process %d) %s; stopping", self._process.pid, how)

@@ -21,6 +21,9 @@ def main() -> int:
     # What exists by now lives as long as the process: the collector need not look at it ever again.
     gc.collect()
     gc.freeze()
+    # Connections come and go without cycles, tunnels with one small one each: collecting every 700 objects, as is
+    # the default, would look through thousands of live tunnels again and again while they are being opened.
+    gc.set_threshold(10_000, 20, 50)
     worker.run()
     return 0
 

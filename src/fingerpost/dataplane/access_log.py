@@ -68,13 +68,13 @@ class AccessLog:
         reused: bool,
         reason: str,
     ) -> None:
-        """Add one line. ``bytes_in`` came from the client, ``bytes_out`` went to it."""
+        """Add one line. ``bytes_in`` came from the client, ``bytes_out`` went to it; ``status`` 0 means none."""
         started_at, client, host, kind, target, method, path = subject
         first = "null" if first_byte_s is None else f"{first_byte_s:.4f}"
         self._lines.append(
             f'{{"time":"{self._time(started_at)}","client":"{client}","host":{_quote(host)},'
             f'"label_kind":{_name(kind)},"target":{_name(target)},"method":{_quote(method)},"path":{_quote(path)},'
-            f'"status":{status},"bytes_in":{bytes_in},"bytes_out":{bytes_out},"first_byte_s":{first},'
+            f'"status":{status or "null"},"bytes_in":{bytes_in},"bytes_out":{bytes_out},"first_byte_s":{first},'
             f'"duration_s":{duration_s:.4f},"reused":{"true" if reused else "false"},"close_reason":"{reason}"}}\n'
         )
         if len(self._lines) >= _FLUSH_LINES:

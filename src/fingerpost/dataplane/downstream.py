@@ -13,7 +13,7 @@ from fingerpost.dataplane.loop import READ, WRITE
 from fingerpost.errors import LabelError, LabelExpiredError, MessageError
 from fingerpost.http1 import answers, rewrite
 from fingerpost.http1.answers import Answer
-from fingerpost.http1.framing import ChunkedFraming, Framing, LengthFraming
+from fingerpost.http1.framing import request_framing
 from fingerpost.http1.grammar import CRLF, HEAD_END, has_bare_line_end
 from fingerpost.http1.head import RequestFields, origin_form, parse_request_fields, parse_request_line
 from fingerpost.routing.model import Route
@@ -79,24 +79,24 @@ class Downstream(Connection):
 
     def on_event(self, event: int) -> None:
         """Epoll's events."""
-        exchange = self.exchange
         try:
             if event & WRITE:
                 self._on_writable()
-                if event == WRITE or self.fd < 0:
+                if event == WRITE or self.fd < 0 or not self.interest & READ:
                     return
-            elif event != READ and exchange is not None and not self.interest & READ:
-                exchange.abort("the client is gone")  # reset, or gone both ways
+            elif event != READ and self.exchange is not None and not self.interest & READ:
+                self.exchange.abort("the client is gone")  # reset, or gone both ways
                 return
             data = self.receive()
         except OSError:
-            if exchange is not None:
-                exchange.abort("the client is gone")
+            if self.exchange is not None:
+                self.exchange.abort("the client is gone")
             else:
                 self.close()
             return
         if data is None:
             return
+        exchange = self.exchange  # not the one from above: that may have ended with what was written
         if self._lingering:
             self._throw_away(data)
         elif exchange is not None:
@@ -190,12 +190,11 @@ class Downstream(Connection):
         if method == b"CONNECT":
             raise MessageError(405, "CONNECT")
         path = target if target[0] == 0x2F else origin_form(method, target, fields.host)
-        if http10 and fields.chunked:
-            raise MessageError(400, "Transfer-Encoding in an HTTP/1.0 request")
         keep_alive = fields.keep_alive and not fields.close if http10 else not fields.close
         switching = b"" if http10 or not fields.upgrade else rewrite.offered_upgrade(fields)
         rest = data[end + 4 :]
-        framing = self._framing(fields)
+        settings = self.worker.settings
+        framing = request_framing(fields, http10, settings.max_head_bytes, settings.max_fields)
         if framing is None:
             self.buffered = rest
         try:
@@ -204,7 +203,7 @@ class Downstream(Connection):
             self._turn_away(refusal, method, path, keep=keep_alive and not http10 and framing is None)
             return
         exchange = self.exchange = Exchange(
-            self, route, method, path, fields.host or b"", http10=http10, keep_alive=keep_alive, switching=switching
+            self, route, method, path, fields.host, http10=http10, keep_alive=keep_alive, switching=switching
         )
         exchange.bytes_in = end + 4
         if route.target.scheme == "tcp":
@@ -218,12 +217,6 @@ class Downstream(Connection):
             self._tail = b""
         exchange.begin(head, framing, rest)
 
-    def _framing(self, fields: RequestFields) -> Framing | None:
-        if fields.chunked:
-            settings = self.worker.settings
-            return ChunkedFraming(settings.max_head_bytes, settings.max_fields)
-        return LengthFraming(fields.content_length) if fields.content_length else None
-
     def _route(self, fields: RequestFields) -> Route:
         """Where the request goes.
 
@@ -232,8 +225,6 @@ class Downstream(Connection):
         """
         worker = self.worker
         host = fields.host
-        if host is None:
-            raise MessageError(400, "no Host")
         try:
             route = worker.router.find(host, worker.wall_clock())
         except LabelExpiredError as error:

@@ -25,7 +25,7 @@ from fingerpost.http1.framing import (
     encode_chunk,
     encode_last_chunk,
 )
-from fingerpost.http1.grammar import HEAD_END, has_bare_line_end
+from fingerpost.http1.grammar import HEAD_END, has_bare_line_end, list_items
 from fingerpost.http1.head import Fields, parse_response
 from fingerpost.http1.rewrite import response_head
 from fingerpost.routing.model import Route
@@ -161,6 +161,7 @@ class Exchange:
         self.reused = upstream.reused
         downstream = self.downstream
         if self.route.target.scheme == "tcp":
+            self.bytes_in = 0  # the head is the tunnel's first bytes
             self._become_tunnel(b"")
             return
         all_sent = self._send_upstream(self.first)
@@ -185,7 +186,7 @@ class Exchange:
             downstream.buffered += data  # the next request, or the first bytes of a tunnel: they wait
             downstream.pause_reading()
             return
-        if self.upstream is None:
+        if self.response_framing is not None and self.upstream is None:
             downstream.pause_reading()  # the answer, given early, is on its way out; nobody wants the rest
             return
         try:
@@ -254,7 +255,8 @@ class Exchange:
         if event == WRITE:
             return
         if not upstream.interest & READ:
-            upstream.park()  # reset while the client is slow: what it said before waits for its turn
+            if event & ~(READ | WRITE):
+                upstream.park()  # reset while the client is slow: what it said before waits for its turn
             return
         if self.bulk is not None:
             self._move_bulk(self.bulk)
@@ -329,9 +331,6 @@ class Exchange:
         self.status = status
         framing: Framing
         framing_line = b""
-        if fields.chunked and app_http10:
-            self.fail(answers.NONSENSE, "Transfer-Encoding in an HTTP/1.0 response")
-            return
         bodiless = self.method == b"HEAD" or status in (204, 304)
         if fields.chunked:
             self.chunked_out = not self.http10
@@ -381,8 +380,8 @@ class Exchange:
                     body += encode_last_chunk(framing.trailers)
         except MessageError as error:
             if head:
-                self._send_downstream(head)
-            self.abort(f"the app's response: {error.reason}")
+                self.response_framing = None  # nothing of it has gone out yet
+            self.fail(answers.NONSENSE, f"the app's response: {error.reason}")
             return
         if head:
             body = head + body
@@ -440,8 +439,7 @@ class Exchange:
             return
         self.downstream.arm(self.worker.settings.stream_idle_timeout_s)
         if bulk.is_over:
-            bulk.end()
-            self.bulk = None
+            self._end_bulk()
 
     def _send_downstream(self, data: bytes) -> bool:
         """Send to the client. Returns False if it can't take all of it now, or is gone."""
@@ -484,8 +482,10 @@ class Exchange:
 
     def _switch(self, line: bytes, fields: Fields, rest: bytes) -> None:
         """101: from here on bytes flow both ways, unread."""
-        if not self.switching or not fields.upgrade:
-            self.fail(answers.NONSENSE, "the app switched protocols unasked")
+        offered = {item.lower() for item in list_items([self.switching])}
+        chosen = {item.lower() for item in list_items([fields.upgrade])}
+        if not chosen or not chosen <= offered or self.request_framing is not None:
+            self.fail(answers.NONSENSE, "the app switched protocols unasked or too early")
             return
         head = response_head(line, fields, b"Upgrade: " + fields.upgrade + b"\r\n", b"Upgrade")
         self.status = 101
@@ -515,8 +515,7 @@ class Exchange:
 
     def finish(self, reason: str) -> None:
         """The response has gone out whole."""
-        if self.bulk is not None:
-            self.bulk.end()
+        self._end_bulk()
         self._log(reason)
         self.downstream.on_exchange_done(keep=self.keep_alive and self.request_framing is None)
 
@@ -535,8 +534,7 @@ class Exchange:
     def abort(self, reason: str) -> None:
         """The response can't be completed: close without an end, so that the client sees that it is cut off."""
         self._drop_upstream()
-        if self.bulk is not None:
-            self.bulk.end()
+        self._end_bulk()
         self._log(reason)
         self.downstream.cut()
 
@@ -556,6 +554,12 @@ class Exchange:
     def on_bug(self) -> None:
         """A handler raised: this exchange and its two connections are closed."""
         self.abort("internal error")
+
+    def _end_bulk(self) -> None:
+        """Give the pipe back, once: given back twice, it would carry two bodies."""
+        bulk, self.bulk = self.bulk, None
+        if bulk is not None:
+            bulk.end()
 
     def _drop_upstream(self) -> None:
         if self.dial is not None:

@@ -12,6 +12,9 @@ from fingerpost.dataplane.loop import READ, Loop
 Callback = Callable[[list[str]], None]
 """Gets the addresses, none if the name has none."""
 
+LookUp = Callable[[str], list[str]]
+"""Blocks until it knows the addresses of a name, none if it has none; raises nothing."""
+
 _THREADS = 4
 _MAX_WAITING_NAMES = 1024
 _MAX_CACHED_NAMES = 4096
@@ -20,8 +23,9 @@ _MAX_CACHED_NAMES = 4096
 class Resolver:
     """A small cache before ``getaddrinfo``. Answers come back through an eventfd that the loop watches."""
 
-    def __init__(self, loop: Loop, ttl_s: float) -> None:
+    def __init__(self, loop: Loop, ttl_s: float, look_up: LookUp | None = None) -> None:
         self._loop = loop
+        self._look_up = look_up or _look_up
         self._ttl_s = ttl_s
         self._cache: dict[str, tuple[float, list[str]]] = {}
         self._waiting: dict[str, list[Callback]] = {}
@@ -50,7 +54,7 @@ class Resolver:
     def _answer_questions(self) -> None:
         while True:
             host = self._questions.get()
-            self._answers.append((host, _look_up(host)))
+            self._answers.append((host, self._look_up(host)))
             os.eventfd_write(self._wake_fd, 1)
 
     def _on_answers(self, _event: int) -> None:

@@ -51,13 +51,27 @@ class TlsSocket:
                 if not pieces:
                     raise BlockingIOError from None
                 return b"".join(pieces)
+            except OSError:
+                if not pieces:
+                    raise
+                piece = b""
             if not piece:
-                break  # close_notify; if bytes came before it, the next read meets it again
+                break  # an end of some kind; if bytes came before it, the next read meets it again
             pieces.append(piece)
             size -= len(piece)
-        # Not drained to the last byte: epoll will not say so again.
-        self._more()
+        if pieces and (size or self._tls.pending()):
+            self._more()  # OpenSSL has more, and epoll will not say so
         return b"".join(pieces)
+
+    def peek(self) -> None:
+        """See whether something waits, be it still encrypted, or the end.
+
+        Raises:
+            BlockingIOError: Nothing.
+            OSError: The peer is gone.
+        """
+        if not self._tls.pending():
+            socket.socket.recv(self._tls, 1, socket.MSG_PEEK)  # SSLSocket's own recv can't peek
 
     def recv_into(self, buffer: memoryview) -> int:
         """Read into ``buffer``; 0 at the end."""
@@ -98,5 +112,5 @@ def client_context(ca_file: str | None) -> ssl.SSLContext:
 
 def wrap_client(context: ssl.SSLContext, sock: socket.socket, host: str, more: Callable[[], None]) -> TlsSocket:
     """Begin TLS as a client on a connected socket; ``host`` is what the certificate must be for."""
-    tls = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    tls = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False)
     return TlsSocket(tls, more)

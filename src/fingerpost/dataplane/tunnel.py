@@ -60,7 +60,7 @@ class End:
         self.ended = False
         self.full_reads = 0
         self.pipe: Pipe | None = None
-        tunnel.loop.handlers[self.fd] = self.on_event
+        tunnel.loop.handlers[self.fd] = self.on_event if self.interest & READ else self._on_rare_event
         self.want(READ | WRITE if self.unsent else READ)
 
     def on_event(self, event: int) -> None:
@@ -108,14 +108,24 @@ class End:
         self.tunnel.close("internal error")
 
     def want(self, interest: int) -> None:
-        """Ask for these events, and no others."""
-        if interest != self.interest:
-            self.interest = interest
-            if self.parked:
-                self.parked = False
-                self.tunnel.loop.watch(self.fd, interest, self.on_event)
-            else:
-                self.tunnel.loop.change(self.fd, interest)
+        """Ask for these events, and no others.
+
+        While nothing is to be read, `_on_rare_event` is the handler, so that `on_event` needn't ask: this batch may
+        hold an older event, or TLS one of its own.
+        """
+        if interest == self.interest:
+            return
+        loop = self.tunnel.loop
+        handler = self.on_event if interest & READ else self._on_rare_event
+        if interest & READ & ~self.interest and not self.tunnel.can_splice:
+            loop.again(self.fd)  # what TLS had decrypted when reading stopped makes no event
+        self.interest = interest
+        if self.parked:
+            self.parked = False
+            loop.watch(self.fd, interest, handler)
+        else:
+            loop.handlers[self.fd] = handler
+            loop.change(self.fd, interest)
 
     def _hold(self, data: bytes) -> None:
         """The peer can't take this now: keep it there, and read no more until it has gone."""
@@ -132,7 +142,8 @@ class End:
             if self.tunnel.closed or event == WRITE:
                 return
             if not self.interest & READ:
-                self._on_hang_up()
+                if event & ~(READ | WRITE):
+                    self._on_hang_up()
             elif self.pipe is not None:
                 self._splice(self.pipe)
             else:
@@ -185,6 +196,9 @@ class End:
         if self.ended:
             self.tunnel.close("done")
             return
+        pipe, self.peer.pipe = self.peer.pipe, None
+        if pipe is not None:
+            pipe.give_back()
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -246,10 +260,10 @@ class Tunnel:
         self.client_address = downstream.address
         self.target = upstream.target
         self.note = Note.of(exchange) if worker.access_log is not None else None
+        self.can_splice = isinstance(downstream.sock, socket.socket) and isinstance(upstream.sock, socket.socket)
         self.client = End(self, downstream)
         self.app = End(self, upstream)
         self.client.peer, self.app.peer = self.app, self.client
-        self.can_splice = isinstance(self.client.sock, socket.socket) and isinstance(self.app.sock, socket.socket)
         worker.counters.tunnels += 1
         worker.counters.tunnels_running += 1
         self.loop.timers.arm(self, self.loop.now + self.idle_s)
@@ -283,7 +297,7 @@ class Tunnel:
         self.closed = True
         self.loop.timers.forget(self)
         for end in (self.client, self.app):
-            if reason == "reset":
+            if reason != "done":
                 cut(end.sock)
             if end.pipe is not None:
                 end.pipe.give_back()

@@ -82,10 +82,11 @@ class Upstream(Connection):
 
     def looks_alive(self) -> bool:
         """Whether an idle connection has neither been closed by the app nor been sent anything (one syscall)."""
-        if not isinstance(self.sock, socket.socket):
-            return True  # TLS can't be peeked into; its end shows as an event soon enough
         try:
-            self.sock.recv(1, socket.MSG_PEEK)
+            if isinstance(self.sock, TlsSocket):
+                self.sock.peek()
+            elif isinstance(self.sock, socket.socket):
+                self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
@@ -97,6 +98,12 @@ class Upstream(Connection):
         if self.fd >= 0:
             super().close()
             self.pool.count_down(self.target)
+
+    def resume_reading(self) -> None:
+        """See `Connection.resume_reading`. What TLS had decrypted when reading stopped makes no event of its own."""
+        super().resume_reading()
+        if isinstance(self.sock, TlsSocket):
+            self.loop.again(self.fd)
 
 
 class Pool:
@@ -306,7 +313,7 @@ class Dial:
         upstream = self._upstream
         assert upstream is not None
         assert isinstance(upstream.sock, socket.socket)
-        again = functools.partial(upstream.loop.again, upstream.fd, upstream.on_event)
+        again = functools.partial(upstream.loop.again, upstream.fd)
         tls = upstream.sock = wrap_client(self._dialer.tls, upstream.sock, self.target.host, again)
         self._handshake(tls)
 

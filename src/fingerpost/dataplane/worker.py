@@ -15,6 +15,7 @@ from fingerpost.dataplane.resolver import Resolver
 from fingerpost.dataplane.settings import WorkerSettings
 from fingerpost.dataplane.timers import NEVER
 from fingerpost.dataplane.tls import client_context
+from fingerpost.dataplane.tunnel import End
 from fingerpost.dataplane.upstream import Dialer, Pool
 from fingerpost.label.keyring import Keyring
 from fingerpost.routing.policy import Policy
@@ -79,6 +80,7 @@ class Worker:
         self._mailbox.send({"type": "ready"})
         self._beat()
         self.loop.run()
+        self._cut_off()
         if self.access_log is not None:
             self.access_log.close()
 
@@ -144,6 +146,15 @@ class Worker:
             if isinstance(owner, Downstream):
                 owner.drain()
         self.loop.timers.arm(_Alarm(self.loop), self.loop.now + self.settings.drain_timeout_s)
+
+    def _cut_off(self) -> None:
+        """The process is about to end: what still runs must not look complete to either side, and goes into the log."""
+        for handler in list(self.loop.handlers.values()):
+            owner = getattr(handler, "__self__", None)
+            if isinstance(owner, Downstream) and owner.exchange is not None:
+                owner.exchange.abort("the proxy ended")
+            elif isinstance(owner, End):
+                owner.tunnel.close("the proxy ended")
 
     def _beat(self) -> None:
         """A few times a second: flush the log, tell the supervisor, see whether a drain is complete."""

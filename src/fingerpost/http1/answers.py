@@ -1,4 +1,4 @@
-"""What the proxy says itself when it can't relay: one table of reasons, three kinds of body (DESIGN contract).
+"""What the proxy says itself when it can't relay: one table of reasons, three kinds of body.
 
 A body never names the target, and every reason of one status has the same body, so an answer tells a
 client nothing that the log alone should know.
@@ -77,7 +77,9 @@ _TEXTS = {
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{status} {reason}</title>
-<style>body{{font:16px/1.6 system-ui,sans-serif;max-width:32rem;margin:20vh auto;padding:0 1.5rem;color:#222;background:#fff}}
+<style>
+body{{font:16px/1.6 system-ui,sans-serif;max-width:32rem;margin:20vh auto;padding:0 1.5rem}}
+body{{color:#222;background:#fff}}
 h1{{font-size:1.3rem;font-weight:600}}h1 b{{color:#b4551d;font-weight:600}}p{{color:#555}}
 @media(prefers-color-scheme:dark){{body{{color:#ddd;background:#181818}}p{{color:#aaa}}}}</style>
 <h1><b>{status}</b> {reason}</h1><p>{sentence}</p></html>
@@ -117,7 +119,8 @@ def _body(status: int, reason: str, sentence: str, media_type: str) -> tuple[str
         problem = {"type": "about:blank", "title": reason, "status": status, "detail": sentence}
         return "application/problem+json", json.dumps(problem).encode()
     if media_type == "html":
-        return "text/html; charset=utf-8", _PAGE.format(status=status, reason=reason, sentence=sentence).encode()
+        page = _PAGE.format(status=status, reason=reason, sentence=sentence)
+        return "text/html; charset=utf-8", page.encode()
     return "text/plain; charset=utf-8", f"{status} {reason}: {sentence}\n".encode()
 
 

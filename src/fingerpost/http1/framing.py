@@ -9,7 +9,7 @@ from typing import Protocol
 
 from fingerpost.errors import MessageError
 from fingerpost.http1.grammar import CRLF, HEAD_END
-from fingerpost.http1.head import parse_trailers
+from fingerpost.http1.head import Fields, parse_trailers
 
 # RFC 9112 §7.1: chunk-size [ chunk-ext ]. 15 digits fit 64 signed bits. White space in extensions is refused:
 # it is the "bad whitespace" on which readers differ.
@@ -79,96 +79,104 @@ class ChunkedFraming:
 
     __slots__ = (
         "_in_chunk",
-        "_in_trailers",
         "_max_fields",
-        "_max_trailer_bytes",
-        "_pending",
+        "_max_section_bytes",
+        "_partial_line",
+        "_section",
         "done",
         "surplus",
         "trailers",
     )
 
     def __init__(self, max_trailer_bytes: int, max_fields: int) -> None:
-        self._max_trailer_bytes = max_trailer_bytes
+        self._max_section_bytes = len(CRLF) + max_trailer_bytes
         self._max_fields = max_fields
-        self._pending = b""  # an incomplete chunk line or trailer section
+        self._partial_line = b""  # the beginning of a chunk line
         self._in_chunk = 0  # bytes of the running chunk still to come, its CRLF included
-        self._in_trailers = False
+        self._section: bytearray | None = None  # behind the last chunk: its line's CRLF, then the trailers
         self.done = False
         self.surplus = b""
         self.trailers: list[bytes] = []
 
     def decode(self, data: bytes) -> bytes:
-        """See `Framing.decode`."""
-        if self._pending:
-            data = self._pending + data
-            self._pending = b""
+        """See `Framing.decode`. Also raises 431, for trailers that are too large or too many."""
+        if self._partial_line:
+            data = self._partial_line + data
+            self._partial_line = b""
         body: list[bytes] = []
         at = 0
-        while not self.done:
+        while at < len(data) and not self.done:
             if self._in_chunk:
                 at = self._take_chunk(data, at, body)
-            if self._in_chunk:
-                break
-            next_at = self._take_trailers(data, at) if self._in_trailers else self._take_line(data, at)
-            if next_at < 0:
-                self._pending = data[at:]
-                break
-            at = next_at
-        else:
+            elif self._section is None:
+                at = self._take_line(data, at)
+            else:
+                at = self._take_trailers(data, at, self._section)
+        if self.done:
             self.surplus = data[at:]
         return body[0] if len(body) == 1 else b"".join(body)
 
     def _take_chunk(self, data: bytes, at: int, body: list[bytes]) -> int:
-        """Take what is there of the running chunk and the CRLF behind it; return where it ends in ``data``."""
-        here = len(data) - at
-        if here < self._in_chunk:
-            content = min(here, self._in_chunk - 2)
-            if content > 0:
-                body.append(data[at : at + content])
-            if content < here and data[at + max(content, 0)] != 0x0D:
-                raise MessageError(400, "chunk data without CRLF behind it")
-            self._in_chunk -= here
-            return len(data)
+        """Take what is there of the running chunk and the CRLF behind it; return where it ends."""
         end = at + self._in_chunk
-        expected = CRLF[-self._in_chunk :]  # one byte only, if the CR came with the read before
-        if data[max(at, end - 2) : end] != expected:
+        content_end = max(at, end - 2)  # `at`, if all that is missing is the CRLF or its second half
+        if content_end > at:
+            body.append(data[at:content_end])
+        if not CRLF[content_end - end :].startswith(data[content_end:end]):
             raise MessageError(400, "chunk data without CRLF behind it")
-        if self._in_chunk > 2:
-            body.append(data[at : end - 2])
-        self._in_chunk = 0
-        return end
+        taken_to = min(end, len(data))
+        self._in_chunk = end - taken_to
+        return taken_to
 
     def _take_line(self, data: bytes, at: int) -> int:
-        """Read a chunk-size line; return where it ends, or -1 if it isn't whole."""
+        """Read a chunk-size line, or keep the part of it that is there; return where it ends."""
         end = data.find(CRLF, at, at + _MAX_CHUNK_LINE_BYTES)
         if end < 0:
-            if len(data) - at >= _MAX_CHUNK_LINE_BYTES or b"\n" in data[at:]:
+            self._partial_line = data[at:]
+            if len(self._partial_line) >= _MAX_CHUNK_LINE_BYTES or b"\n" in self._partial_line:
                 raise MessageError(400, "chunk line too long or with a bare line end")
-            return -1
+            return len(data)
         match = _CHUNK_LINE.fullmatch(data, at, end)
         if match is None:
             raise MessageError(400, "not a chunk size")
         size = int(match[1], 16)
         if size:
-            self._in_chunk = size + 2
+            self._in_chunk = size + len(CRLF)
         else:
-            self._in_trailers = True
-        return end + 2
+            self._section = bytearray(CRLF)
+        return end + len(CRLF)
 
-    def _take_trailers(self, data: bytes, at: int) -> int:
-        """Read the trailer section; return where it ends, or -1 if it isn't whole."""
-        if data.startswith(CRLF, at):
-            self.done = True
-            return at + 2
-        end = data.find(HEAD_END, at, at + self._max_trailer_bytes)
+    def _take_trailers(self, data: bytes, at: int, section: bytearray) -> int:
+        """Read the trailer section, or keep the part of it that is there; return where it ends.
+
+        It is searched from where the last search ended, so a section that comes byte by byte costs no more.
+        """
+        held = len(section)
+        section += data[at : at + self._max_section_bytes - held]
+        end = section.find(HEAD_END, max(0, held - 3))
         if end < 0:
-            if len(data) - at >= self._max_trailer_bytes:
+            if section.count(b"\n", held) != section.count(CRLF, held - 1):
+                raise MessageError(400, "a bare line end in the trailers")
+            if len(section) >= self._max_section_bytes:
                 raise MessageError(431, "trailers too large")
-            return -1
-        self.trailers = parse_trailers(CRLF + data[at:end], self._max_fields)
+            return len(data)
+        if end:
+            self.trailers = parse_trailers(bytes(section[:end]), self._max_fields)
         self.done = True
-        return end + len(HEAD_END)
+        return at + end + len(HEAD_END) - held
+
+
+def request_framing(fields: Fields, http10: bool, max_trailer_bytes: int, max_fields: int) -> Framing | None:
+    """How a request's body ends, or None if it has none (RFC 9112 §6.3).
+
+    Raises:
+        MessageError: 400, a Transfer-Encoding in HTTP/1.0, which has none (RFC 9112 §6.1).
+    """
+    if fields.chunked:
+        if http10:
+            raise MessageError(400, "Transfer-Encoding in HTTP/1.0")
+        return ChunkedFraming(max_trailer_bytes, max_fields)
+    return LengthFraming(fields.content_length) if fields.content_length else None
 
 
 def encode_chunk(body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Which bytes may stand where in HTTP/1.1: tables for `bytes.translate`, which checks a whole head in one C loop.
+"""Which bytes may stand where in HTTP/1.1: tables for `bytes.translate`, which checks a head in one C loop.
 
 `data.translate(None, ALLOWED)` deletes every allowed byte, so what is left over is what must not be there.
 """
@@ -36,5 +36,5 @@ def has_bare_line_end(data: bytes) -> bool:
 
 
 def list_items(values: list[bytes]) -> list[bytes]:
-    """The non-empty elements of a comma-separated list field, white space removed, case kept (RFC 9110 §5.6.1)."""
+    """The non-empty elements of a comma-separated list, white space removed, case kept (RFC 9110 §5.6.1)."""
     return [item for value in values for part in value.split(b",") if (item := part.strip(OWS))]

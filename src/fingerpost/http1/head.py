@@ -1,7 +1,7 @@
 """A message head, from bytes to what it says; strict, so that no two readers can disagree on it (RFC 9112).
 
-What is accepted here is accepted by h11 and llhttp as well, with the same meaning: the tests compare. Everything
-else is a MessageError, which is a 400 for a request and a 502 for a response.
+What is accepted here is accepted by h11 and llhttp as well, with the same meaning: the tests compare.
+Everything else is a MessageError, which is a 400 for a request and a 502 for a response.
 
 Speed: this runs once a request and once a response, so nothing here loops over the fields in Python: one
 `translate` checks every byte, and what a sequence of names means is looked up, not worked out (`_Shapes`).
@@ -11,27 +11,31 @@ import re
 from typing import NamedTuple
 
 from fingerpost.errors import MessageError
-from fingerpost.http1.grammar import CRLF, DIGITS, FIELD_TEXT, OWS, TARGET, is_token, list_items
+from fingerpost.http1.grammar import CRLF, DIGITS, FIELD_TEXT, OWS, TARGET, is_token
 
 METHODS = frozenset(
-    b"GET HEAD POST PUT DELETE OPTIONS TRACE PATCH CONNECT COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK "
-    b"BIND REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE "
-    b"MKCALENDAR LINK UNLINK SOURCE".split()
+    b"GET HEAD POST PUT DELETE OPTIONS TRACE PATCH QUERY CONNECT COPY LOCK MKCOL MOVE PROPFIND PROPPATCH "
+    b"SEARCH UNLOCK BIND REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE "
+    b"UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK SOURCE".split()
 )
-"""Every method that llhttp knows. An unknown one is refused: two readers could differ on what its body means."""
+"""Every method that llhttp knows. Another one is refused: two readers could differ on what its body means."""
 
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 # Fields that are the proxy's own business on one hop (RFC 9110 §7.6.1); the rest are passed on as they are.
-_HOP_BY_HOP = frozenset(
-    (b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
+_HOP_BY_HOP = _FRAMING | {b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade"}
+_NOT_FIELDS = _HOP_BY_HOP | {b"", b"close"}
+"""What Connection may say without naming a field that is passed on."""
+_REQUEST_SPECIAL = _HOP_BY_HOP | frozenset(
+    (b"cdn-loop", b"expect", b"forwarded", b"host", b"http2-settings", b"proxy-authorization", b"x-real-ip")
 )
-_FORWARDED = frozenset(
-    (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip")
-)
-_REQUEST_SPECIAL = (
-    _HOP_BY_HOP | _FORWARDED | {b"cdn-loop", b"expect", b"host", b"http2-settings", b"proxy-authorization"}
-)
+FORWARDED_PREFIX = b"x-forwarded-"
+"""Only a trusted proxy may say such a thing of a client."""
 
-_NAMES = re.compile(rb"\r\n([^:]*:)")
+# From every line's LF to its colon. The colon is optional so that a line without one ends the search instead
+# of making it start over at every line, which would cost the product of lines and bytes.
+_NAMES = re.compile(rb"\n[^:]*:?")
+# RFC 3986 §3.2.2 host and port, without the characters that no host name has and readers differ on.
+_AUTHORITY = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _NO_VALUES: list[bytes] = []
 _MAX_LENGTH_DIGITS = 18  # fits 64 signed bits, in every reader
 
@@ -56,8 +60,9 @@ class Fields:
         self.special = special
         self.close = self.keep_alive = False
         self.upgrade = b""
-        if b"connection" in special:
-            self._read_connection(list_items(special[b"connection"]))
+        connection = special.get(b"connection")
+        if connection is not None:
+            self._read_connection(connection)
         length = special.get(b"content-length")
         coding = special.get(b"transfer-encoding")
         self.content_length = None if length is None else _content_length(length)
@@ -65,14 +70,15 @@ class Fields:
         if self.chunked and length is not None:
             raise MessageError(400, "both Content-Length and Transfer-Encoding")
 
-    def _read_connection(self, options: list[bytes]) -> None:
+    def _read_connection(self, values: list[bytes]) -> None:
         """RFC 9110 §7.6.1: learn the options, and drop every field that they name."""
-        named = {option.lower() for option in options}
+        named = {option.strip(OWS) for option in b",".join(values).lower().split(b",")}
         self.close = b"close" in named
         self.keep_alive = b"keep-alive" in named
         if b"upgrade" in named:
             self.upgrade = b", ".join(self.special.get(b"upgrade", _NO_VALUES))
-        if not named <= _HOP_BY_HOP | {b"close"}:
+        named -= _NOT_FIELDS
+        if named:
             self.kept = [line for line in self.kept if line.partition(b":")[0].lower() not in named]
 
     def values(self, name: bytes) -> list[bytes]:
@@ -85,7 +91,7 @@ class Fields:
         return values[0] if values else default
 
     def find(self, name: bytes) -> bytes:
-        """The first value of a field that is passed on, or empty. Looks at every line: not for the hot path."""
+        """The first value of a field that is passed on, or empty. Slow: looks at every line."""
         for line in self.kept:
             key, _, value = line.partition(b":")
             if key.lower() == name:
@@ -94,16 +100,16 @@ class Fields:
 
 
 class RequestFields(Fields):
-    """The fields of a request; ``host`` is the Host field's value, as it was sent, or None."""
+    """The fields of a request; ``host`` is the Host field's value, as it was sent."""
 
     __slots__ = ("expects_continue", "host")
 
     def __init__(self, kept: list[bytes], special: dict[bytes, list[bytes]]) -> None:
         super().__init__(kept, special)
-        hosts = special.get(b"host")
-        if hosts is not None and len(hosts) > 1:
-            raise MessageError(400, "more than one Host")
-        self.host = None if hosts is None else hosts[0]
+        hosts = special.get(b"host", _NO_VALUES)
+        if len(hosts) != 1:
+            raise MessageError(400, "more than one Host" if hosts else "no Host")
+        self.host = hosts[0]
         expect = special.get(b"expect")
         self.expects_continue = expect is not None
         if expect is not None and (len(expect) > 1 or expect[0].lower() != b"100-continue"):
@@ -132,7 +138,7 @@ def parse_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
     return method, target, version == b"HTTP/1.0"
 
 
-def origin_form(method: bytes, target: bytes, host: bytes | None) -> bytes:
+def origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
     """The target as an app expects it: ``/path?query`` or ``*`` (RFC 9112 §3.2).
 
     An absolute-form target must name the same authority as Host, or two readers would route it differently.
@@ -150,7 +156,7 @@ def origin_form(method: bytes, target: bytes, host: bytes | None) -> bytes:
         raise MessageError(400, "request target in an unknown form")
     path_at = min(at for at in (rest.find(b"/"), rest.find(b"?"), len(rest)) if at >= 0)
     authority, path = rest[:path_at], rest[path_at:]
-    if host is None or not authority or _bare(authority, default_port) != _bare(host, default_port):
+    if not _AUTHORITY.fullmatch(authority) or _bare(authority, default_port) != _bare(host, default_port):
         raise MessageError(400, "Host disagrees with the absolute-form target")
     if not path:
         return b"*" if method == b"OPTIONS" else b"/"  # RFC 9112 §3.2.4
@@ -188,24 +194,32 @@ def parse_response(head: bytes, max_fields: int) -> tuple[int, bytes, bool, Fiel
     line, block = (head, b"") if line_end < 0 else (head[:line_end], head[line_end:])
     if line[:9] != b"HTTP/1.1 " and line[:9] != b"HTTP/1.0 ":
         raise MessageError(502, "status line has another version")
-    status = line[9:12]
-    if len(status) != 3 or status.translate(None, DIGITS) or status < b"100" or line[12:13] not in (b" ", b""):
+    status, space = line[9:12], line[12:13]
+    if len(status) != 3 or status.translate(None, DIGITS) or status < b"100" or space not in (b" ", b""):
         raise MessageError(502, "status line without a three-digit status")
     if line.translate(None, FIELD_TEXT):
         raise MessageError(502, "status line holds a control byte")
-    return int(status), line[9:], line[7:8] == b"0", Fields(*_split_fields(block, max_fields, _RESPONSE_SHAPES))
+    http10 = line[7:8] == b"0"
+    fields = Fields(*_split_fields(block, max_fields, _RESPONSE_SHAPES))
+    if http10 and fields.chunked:
+        raise MessageError(502, "Transfer-Encoding in HTTP/1.0")
+    # RFC 9112 §4: the space stays when there is no reason; not every app sends it.
+    return int(status), line[9:] if space else status + b" ", http10, fields
 
 
 def parse_trailers(block: bytes, max_fields: int) -> list[bytes]:
-    """Read a trailer section; fields that would change framing or routing are dropped (RFC 9110 §6.5.1).
+    """Read a trailer section: fields that speak of framing are refused, of routing dropped (RFC 9110 §6.5.1).
 
     Returns:
         The lines to pass on.
 
     Raises:
-        MessageError: 400.
+        MessageError: 400, or 431 for too many fields.
     """
-    return _split_fields(block, max_fields, _TRAILER_SHAPES)[0]
+    kept, special = _split_fields(block, max_fields, _TRAILER_SHAPES)
+    if not _FRAMING.isdisjoint(special):
+        raise MessageError(400, "framing fields in the trailers")
+    return kept
 
 
 def _split_fields(block: bytes, max_fields: int, shapes: "_Shapes") -> tuple[list[bytes], dict[bytes, list[bytes]]]:
@@ -213,11 +227,11 @@ def _split_fields(block: bytes, max_fields: int, shapes: "_Shapes") -> tuple[lis
     lines = block.split(CRLF)
     if len(lines) > max_fields + 1:
         raise MessageError(431, "too many fields")
-    # Left over must be the CRLFs that were split at, and nothing else: no bare CR or LF, no NUL, no control byte.
+    # Left over must be the CRLFs that were split at and nothing else: no bare CR or LF, no control byte.
     if len(block.translate(None, FIELD_TEXT)) != 2 * len(lines) - 2:
         raise MessageError(400, "a control byte or a bare line end in the fields")
     shape = shapes[b"".join(_NAMES.findall(block))]
-    if shape.count != len(lines) - 1:
+    if shape.total != len(lines) - 1:
         raise MessageError(400, "a field line without a colon")
     special: dict[bytes, list[bytes]] = {}
     for index, name, value_at in shape.special:
@@ -230,35 +244,37 @@ def _split_fields(block: bytes, max_fields: int, shapes: "_Shapes") -> tuple[lis
 class _Shape(NamedTuple):
     """What a sequence of field names means, whatever their values are. Indices are those of the lines."""
 
-    count: int
+    total: int
     special: list[tuple[int, bytes, int]]  # index, lower-case name, where the value begins
     dropped: list[int]  # every index that is not passed on, last first; 0 is the empty line before the first
 
 
 class _Shapes(dict[bytes, _Shape]):
-    """Sequences of names, joined with their colons, → shape; learnt as they come.
+    """Sequences of names, each between LF and colon, → shape; learnt as they come.
 
     Names vary little from one request to the next, so checking and lower-casing them once for each sequence
-    takes two thirds off the cost of a head. Bounded: it is emptied when full, and long sequences are not kept.
+    takes two thirds off the cost of a head. Bounded: emptied when full, and long sequences are not kept.
     """
 
     max_entries = 1024
     max_key_bytes = 1024
 
-    def __init__(self, special: frozenset[bytes], drop_imitations: bool) -> None:
+    def __init__(self, special: frozenset[bytes], of_client: bool) -> None:
         super().__init__()
         self._special = special
-        self._drop_imitations = drop_imitations
+        self._of_client = of_client
 
     def __missing__(self, joined: bytes) -> _Shape:
-        names = joined.lower().split(b":")[:-1]
-        # A line without a colon runs into the next one's name; obs-fold and white space before a colon show as space.
+        names = [name[1:] for name in joined.lower().split(b":")[:-1]]
+        # A line without a colon runs into the next name; obs-fold and white space before a colon stay in it.
         if not all(map(is_token, names)):
             raise MessageError(400, "a field name that is no token")
-        special = [(at, name, len(name) + 1) for at, name in enumerate(names, 1) if name in self._special]
+        special = [(at, name, len(name) + 1) for at, name in enumerate(names, 1) if self._is_special(name)]
         dropped = {0, *(at for at, _, _ in special)}
-        if self._drop_imitations:
-            dropped.update(at for at, name in enumerate(names, 1) if _imitates_forwarded(name))
+        if self._of_client:
+            # CGI and WSGI make one variable of `-` and `_`: X_Forwarded_For is X-Forwarded-For to an app.
+            plain = [name.replace(b"_", b"-") for name in names]
+            dropped.update(at for at, name in enumerate(plain, 1) if self._is_special(name))
         shape = _Shape(len(names), special, sorted(dropped, reverse=True))
         if len(joined) <= self.max_key_bytes:
             if len(self) >= self.max_entries:
@@ -266,19 +282,13 @@ class _Shapes(dict[bytes, _Shape]):
             self[joined] = shape
         return shape
 
-
-def _imitates_forwarded(name: bytes) -> bool:
-    """Whether an app could take the field for one that only a trusted proxy may set.
-
-    CGI and WSGI turn ``-`` and ``_`` into the same variable, so ``X_Forwarded_For`` is X-Forwarded-For to them.
-    """
-    name = name.replace(b"_", b"-")
-    return name in _FORWARDED or name.startswith(b"x-forwarded-")
+    def _is_special(self, name: bytes) -> bool:
+        return name in self._special or (self._of_client and name.startswith(FORWARDED_PREFIX))
 
 
-_REQUEST_SHAPES = _Shapes(_REQUEST_SPECIAL, drop_imitations=True)
-_RESPONSE_SHAPES = _Shapes(_HOP_BY_HOP, drop_imitations=False)
-_TRAILER_SHAPES = _Shapes(_REQUEST_SPECIAL | {b"trailer"}, drop_imitations=True)
+_REQUEST_SHAPES = _Shapes(_REQUEST_SPECIAL, of_client=True)
+_RESPONSE_SHAPES = _Shapes(_HOP_BY_HOP, of_client=False)
+_TRAILER_SHAPES = _Shapes(_REQUEST_SPECIAL | {b"trailer"}, of_client=True)
 
 
 def _content_length(values: list[bytes]) -> int:

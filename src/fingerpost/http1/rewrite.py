@@ -1,12 +1,15 @@
-"""What goes on to the other side: heads rebuilt from what was understood, with exactly one framing (RFC 9112 §6).
+"""What goes on to the other side: heads rebuilt from what was understood, with one framing (RFC 9112 §6).
 
 The request line and the status line are put in front by the caller; here is everything behind them.
 """
 
 from typing import NamedTuple
 
-from fingerpost.http1.grammar import CRLF, list_items
-from fingerpost.http1.head import Fields, RequestFields
+from fingerpost.http1.grammar import CRLF, OWS, list_items
+from fingerpost.http1.head import FORWARDED_PREFIX, Fields, RequestFields
+
+_FORWARDED = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"))
+_FORWARDED_TOO = frozenset((b"forwarded", b"x-real-ip"))
 
 
 class Client(NamedTuple):
@@ -35,7 +38,7 @@ def request_tail(fields: RequestFields, client: Client, cdn_loop_id: bytes, upgr
         upgrade: The protocols to offer, or empty.
         http10: The client spoke HTTP/1.0: no expectation is passed on (RFC 9110 §10.1.1).
     """
-    lines = [b"Host: " + (fields.host or b"")]
+    lines = [b"Host: " + fields.host]
     lines += fields.kept
     if fields.chunked:
         lines.append(b"Transfer-Encoding: chunked")
@@ -45,7 +48,7 @@ def request_tail(fields: RequestFields, client: Client, cdn_loop_id: bytes, upgr
     if upgrade:
         options.append(b"Upgrade")
         lines.append(b"Upgrade: " + upgrade)
-    if b"trailers" in list_items(fields.values(b"te")):
+    if b"trailers" in map(bytes.lower, list_items(fields.values(b"te"))):
         options.append(b"TE")
         lines.append(b"TE: trailers")
     if options:
@@ -53,50 +56,57 @@ def request_tail(fields: RequestFields, client: Client, cdn_loop_id: bytes, upgr
     if fields.expects_continue and not http10:
         lines.append(b"Expect: 100-continue")
     lines += forwarded_lines(fields, client)
-    lines.append(b"CDN-Loop: " + b", ".join((*fields.values(b"cdn-loop"), cdn_loop_id)))
+    lines.append(b"CDN-Loop: " + _list(fields.values(b"cdn-loop"), cdn_loop_id))
     lines.append(b"\r\n")
     return CRLF.join(lines)
 
 
 def forwarded_lines(fields: RequestFields, client: Client) -> list[bytes]:
-    """X-Forwarded-For/Proto/Host/Port: what a trusted proxy said, with its own address added; else our own word.
+    """X-Forwarded-For/Proto/Host/Port: a trusted proxy's word, with its address added; else our own.
 
-    ``Forwarded`` (RFC 7239) and ``X-Real-IP`` pass from trusted proxies only.
+    ``Forwarded`` (RFC 7239), ``X-Real-IP`` and every other ``X-Forwarded-…`` pass from trusted proxies only.
     """
-    host = fields.host or b""
     if not client.trusted:
         return [
             b"X-Forwarded-For: " + client.address,
             b"X-Forwarded-Proto: " + client.scheme,
-            b"X-Forwarded-Host: " + host,
+            b"X-Forwarded-Host: " + fields.host,
             b"X-Forwarded-Port: " + client.port,
         ]
     first = fields.first
     lines = [
-        b"X-Forwarded-For: " + b", ".join((*fields.values(b"x-forwarded-for"), client.address)),
+        b"X-Forwarded-For: " + _list(fields.values(b"x-forwarded-for"), client.address),
         b"X-Forwarded-Proto: " + first(b"x-forwarded-proto", client.scheme),
-        b"X-Forwarded-Host: " + first(b"x-forwarded-host", host),
+        b"X-Forwarded-Host: " + first(b"x-forwarded-host", fields.host),
         b"X-Forwarded-Port: " + first(b"x-forwarded-port", client.port),
     ]
-    lines += [b"Forwarded: " + value for value in fields.values(b"forwarded")]
-    lines += [b"X-Real-IP: " + value for value in fields.values(b"x-real-ip")]
+    for name, values in fields.special.items():
+        if name not in _FORWARDED and (name in _FORWARDED_TOO or name.startswith(FORWARDED_PREFIX)):
+            lines += [name + b": " + value for value in values]
     return lines
 
 
+def _list(values: list[bytes], last: bytes) -> bytes:
+    """A list field with ``last`` appended; empty values leave no empty place."""
+    return b", ".join((*filter(None, values), last))
+
+
 def offered_upgrade(fields: RequestFields) -> bytes:
-    """The protocols that the request offers to switch to, without ``h2c``.
+    """The protocols that the request offers to switch to, without ``h2c``; none if it has a body.
 
     An app that went over to h2c would take further requests that nobody checked (RFC 9113 §3.1 dropped it).
+    With a body, readers differ on whether its bytes are the request's or the new protocol's (llhttp's users
+    say the latter); an offer may always be ignored (RFC 9110 §7.8), so it isn't made.
     """
-    if not fields.upgrade:
+    if not fields.upgrade or fields.chunked or fields.content_length:
         return b""
-    return b", ".join(item for item in list_items([fields.upgrade]) if item.lower() != b"h2c")
+    return b", ".join(item for item in list_items([fields.upgrade]) if item.lower().partition(b"/")[0] != b"h2c")
 
 
 def loops(fields: RequestFields, cdn_loop_id: bytes) -> bool:
     """Whether the request has already passed through this proxy (RFC 8586 §2)."""
     values = fields.values(b"cdn-loop")
-    return bool(values) and any(item.partition(b";")[0].strip() == cdn_loop_id for item in list_items(values))
+    return bool(values) and any(item.partition(b";")[0].rstrip(OWS) == cdn_loop_id for item in list_items(values))
 
 
 def response_head(status_line: bytes, fields: Fields, framing: bytes, connection: bytes) -> bytes:
