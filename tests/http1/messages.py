@@ -125,7 +125,7 @@ _ODD_SIZE_FORM: st.SearchStrategy[bytes] = _one_of(
     b"%x;",
     b"%x\0",
 )
-_ODD_LINE_END = _one_of(b"\n", b"\r", b"", b"\r\r\n", b"\n\r", b" \r\n", b"\r\n\r\n", b"x")
+_ODD_LINE_END = _one_of(b"\n", b"\r", b"", b"\r\r\n", b"\n\r", b" \r\n", b"\r\n\r\n", b"x", b"xx", b"\rx", b"x\n")
 
 
 def _trailer_lines(odd: bool) -> st.SearchStrategy[Lines]:

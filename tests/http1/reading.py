@@ -13,7 +13,6 @@ from fingerpost.http1.head import (
     Fields,
     RequestFields,
     origin_form,
-    parse_request_fields,
     parse_request_line,
     parse_response,
 )
@@ -56,7 +55,7 @@ def read_request(pieces: Iterable[bytes]) -> Request | None:
         return None
     line, end, lines = head.partition(CRLF)
     method, target, http10 = parse_request_line(line)
-    fields = parse_request_fields(end + lines, MAX_FIELDS)
+    fields = RequestFields(end + lines, MAX_FIELDS)
     path = origin_form(method, target, fields.host)
     framing = request_framing(fields, http10, MAX_TRAILER_BYTES, MAX_FIELDS)
     taken = _take_body(framing, rest, stream)

@@ -16,7 +16,7 @@ from fingerpost.http1.framing import (
     encode_last_chunk,
     request_framing,
 )
-from fingerpost.http1.head import parse_request_fields
+from fingerpost.http1.head import RequestFields
 
 from . import messages
 from .reading import byte_by_byte, feedings
@@ -150,7 +150,7 @@ def test_chunks_mean_the_same_at_every_cut(wire: bytes) -> None:
 
 def framing_of(*lines: bytes, http10: bool = False) -> Framing | None:
     block = b"".join(b"\r\n" + line for line in (b"Host: a", *lines))
-    return request_framing(parse_request_fields(block, 64), http10, 4096, 64)
+    return request_framing(RequestFields(block, 64), http10, 4096, 64)
 
 
 def test_a_request_has_the_framing_that_its_fields_say() -> None:

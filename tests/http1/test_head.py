@@ -11,7 +11,6 @@ from fingerpost.http1.head import (
     Fields,
     RequestFields,
     origin_form,
-    parse_request_fields,
     parse_request_line,
     parse_response,
     parse_trailers,
@@ -22,7 +21,7 @@ from .oracles import h11_request, llhttp_request
 
 def request(*lines: bytes, max_fields: int = 64) -> RequestFields:
     """The fields of a request to ``a`` with these lines."""
-    return parse_request_fields(b"".join(b"\r\n" + line for line in (b"Host: a", *lines)), max_fields)
+    return RequestFields(b"".join(b"\r\n" + line for line in (b"Host: a", *lines)), max_fields)
 
 
 def response(*lines: bytes) -> Fields:
@@ -214,6 +213,12 @@ def test_the_space_in_front_of_a_missing_reason_is_put_back() -> None:
 def test_a_malformed_status_line_is_refused(line: bytes) -> None:
     with pytest.raises(MessageError):
         parse_response(line + b"\r\nA: b", 64)
+
+
+def test_a_status_line_that_never_ends_is_refused() -> None:
+    assert parse_response(b"HTTP/1.1 200 " + b"a" * 1000, 64)[0] == 200
+    with pytest.raises(MessageError):
+        parse_response(b"HTTP/1.1 200 " + b"a" * 1100, 64)
 
 
 def test_a_response_keeps_its_own_fields_and_drops_those_of_one_hop() -> None:

@@ -101,6 +101,7 @@ FIELDS = {
     "vertical tab in a value": HOST + b"A: \x0bb",
     "form feed in a value": HOST + b"A: b\x0c",
     "escape in a value": HOST + b"A: \x1b[2J",
+    "a Connection that never ends": HOST + b"Connection: close" + b", a" * 400,
     "an unknown expectation": HOST + b"Expect: 200-maybe",
     "two expectations": HOST + b"Expect: 100-continue\r\nExpect: 100-continue",
 }
@@ -200,6 +201,10 @@ CHUNKED_BODIES = {
     "bare LF behind the data": b"5\r\nhello\n0\r\n\r\n",
     "bare CR behind the data": b"5\r\nhello\r0\r\n\r\n",
     "nothing behind the data": b"5\r\nhello0\r\n\r\n",
+    "two other bytes behind the data": b"5\r\nhelloxx0\r\n\r\n",
+    "another byte and LF behind the data": b"5\r\nhellox\n0\r\n\r\n",
+    "CR and another byte behind the data": b"5\r\nhello\rx0\r\n\r\n",
+    "LF and CR behind the data": b"5\r\nhello\n\r0\r\n\r\n",
     "size too small": b"4\r\nhello\r\n0\r\n\r\n",
     "size too large": b"6\r\nhello\r\n0\r\n\r\n",
     "bare LF behind the last chunk": b"5\r\nhello\r\n0\n\r\n",

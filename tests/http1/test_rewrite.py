@@ -3,7 +3,7 @@
 import pytest
 
 from fingerpost.http1 import rewrite
-from fingerpost.http1.head import RequestFields, parse_request_fields, parse_response
+from fingerpost.http1.head import RequestFields, parse_response
 from fingerpost.http1.rewrite import Client, loops, offered_upgrade, request_tail, response_head
 
 STRANGER = Client(b"192.0.2.7", b"https", b"443", trusted=False)
@@ -16,7 +16,7 @@ CLAIMS = (
 
 
 def fields(*lines: bytes) -> RequestFields:
-    return parse_request_fields(b"".join(b"\r\n" + line for line in (b"Host: A.test:81", *lines)), 64)
+    return RequestFields(b"".join(b"\r\n" + line for line in (b"Host: A.test:81", *lines)), 64)
 
 
 def tail(

@@ -15,7 +15,7 @@ from fingerpost.http1 import answers, rewrite
 from fingerpost.http1.answers import Answer
 from fingerpost.http1.framing import request_framing
 from fingerpost.http1.grammar import CRLF, HEAD_END, has_bare_line_end
-from fingerpost.http1.head import RequestFields, origin_form, parse_request_fields, parse_request_line
+from fingerpost.http1.head import RequestFields, origin_form, parse_request_line
 from fingerpost.routing.model import Route
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Downstream(Connection):
         if block == self._fields_block and self._fields is not None:
             fields = self._fields
         else:
-            fields = self._fields = parse_request_fields(block, self.worker.settings.max_fields)
+            fields = self._fields = RequestFields(block, self.worker.settings.max_fields)
             self._fields_block = block
             self._tail = b""
         if method == b"CONNECT":
@@ -245,8 +245,7 @@ class Downstream(Connection):
         if not keep:
             self._linger()
         else:
-            settings = self.worker.settings
-            self.arm(settings.head_timeout_s if self.buffered else settings.keepalive_timeout_s)
+            self._wait()
 
     def _refuse(self, answer: Answer, reason: str) -> None:
         """Answer what is no request that could be relayed, and close."""
@@ -290,6 +289,8 @@ class Downstream(Connection):
             self._linger()
         elif not self._serving:
             self._next()
+        else:
+            self._wait()  # over as soon as it began; `_serve` goes on
 
     def cut(self) -> None:
         """Close at once, so that the client sees that the response is not complete."""
@@ -316,6 +317,14 @@ class Downstream(Connection):
         else:
             self.arm(settings.head_timeout_s)
             self._serve()
+
+    def _wait(self) -> None:
+        """Give the next head its time, unless the worker drains and nothing of one is here."""
+        settings = self.worker.settings
+        if self.worker.draining and not self.buffered:
+            self._linger()
+        else:
+            self.arm(settings.head_timeout_s if self.buffered else settings.keepalive_timeout_s)
 
     # --- the end ----------------------------------------------------------------------------------------------
 

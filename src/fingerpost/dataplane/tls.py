@@ -17,11 +17,12 @@ _WOULD_BLOCK = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class TlsSocket:
     """An `ssl.SSLSocket` whose "not now" is BlockingIOError and whose pending bytes are not forgotten."""
 
-    __slots__ = ("_more", "_tls")
+    __slots__ = ("_ending", "_more", "_tls")
 
     def __init__(self, tls: ssl.SSLSocket, more: Callable[[], None]) -> None:
         self._tls = tls
         self._more = more
+        self._ending = False
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -48,9 +49,13 @@ class TlsSocket:
             try:
                 piece = self._tls.recv(size)
             except _WOULD_BLOCK:
+                if self._ending:
+                    self._end()
                 if not pieces:
                     raise BlockingIOError from None
                 return b"".join(pieces)
+            except ssl.SSLZeroReturnError:
+                piece = b""  # close_notify, when ours has been sent before
             except OSError:
                 if not pieces:
                     raise
@@ -87,11 +92,22 @@ class TlsSocket:
             raise BlockingIOError from None
 
     def shutdown(self, _how: int) -> None:
-        """Say close_notify, without waiting for the peer's."""
+        """Say close_notify, without waiting for the peer's; `recv` goes on."""
+        self._ending = True
+        self._end()
+
+    def _end(self) -> None:
+        """Facts: `unwrap` also reads, and fails for good if it meets data. So: not before all that came was read."""
         try:
-            self._tls.unwrap()
-        except (OSError, ValueError):
-            pass  # its answer hasn't come, or it is gone; either way it has been said
+            self.peek()
+        except BlockingIOError:
+            self._ending = False
+            try:
+                self._tls.unwrap()
+            except (OSError, ValueError):
+                pass  # its answer hasn't come, or it is gone; either way it has been said
+        except OSError:
+            pass  # `recv` will say so
 
     def close(self) -> None:
         """Close the descriptor."""

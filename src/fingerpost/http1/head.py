@@ -8,6 +8,7 @@ Speed: this runs once a request and once a response, so nothing here loops over 
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from fingerpost.errors import MessageError
@@ -38,10 +39,16 @@ _NAMES = re.compile(rb"\n[^:]*:?")
 _AUTHORITY = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _NO_VALUES: list[bytes] = []
 _MAX_LENGTH_DIGITS = 18  # fits 64 signed bits, in every reader
+_MAX_SHORT_BYTES = 1024  # of Connection and of a status line, which are remembered
 
 
 class Fields:
     """What the field lines of one head say.
+
+    Args:
+        block: The field lines, each with the CRLF *before* it: what lies between the start line and the empty line.
+        max_fields: How many lines are accepted.
+        shapes: What names mean in this kind of head.
 
     Attributes:
         kept: The lines to pass on, as they came, without CRLF.
@@ -51,33 +58,53 @@ class Fields:
         close: ``Connection: close`` was said.
         keep_alive: ``Connection: keep-alive`` was said (it matters to HTTP/1.0 alone).
         upgrade: The Upgrade field's value, if Connection names it, else empty.
+
+    Raises:
+        MessageError: 400, or 431 for too many fields.
     """
 
     __slots__ = ("chunked", "close", "content_length", "keep_alive", "kept", "special", "upgrade")
 
-    def __init__(self, kept: list[bytes], special: dict[bytes, list[bytes]]) -> None:
+    def __init__(self, block: bytes, max_fields: int, shapes: "_Shapes") -> None:
+        kept = block.split(CRLF)
+        total = len(kept) - 1
+        if total > max_fields:
+            raise MessageError(431, "too many fields")
+        # Left over must be the CRLFs that were split at and nothing else: no bare CR or LF, no control byte.
+        if len(block.translate(None, FIELD_TEXT)) != 2 * total:
+            raise MessageError(400, "a control byte or a bare line end in the fields")
+        shape = shapes[b"".join(_NAMES.findall(block))]
+        if shape.total != total:
+            raise MessageError(400, "a field line without a colon")
+        special: dict[bytes, list[bytes]] = {}
+        for index, name, value_at in shape.special:
+            special.setdefault(name, []).append(kept[index][value_at:].strip(OWS))
+        for index in shape.dropped:
+            del kept[index]
         self.kept = kept
         self.special = special
-        self.close = self.keep_alive = False
         self.upgrade = b""
-        connection = special.get(b"connection")
-        if connection is not None:
-            self._read_connection(connection)
+        if b"connection" in special:
+            self._read_connection(special[b"connection"])
+        else:
+            self.close = self.keep_alive = False
         length = special.get(b"content-length")
-        coding = special.get(b"transfer-encoding")
         self.content_length = None if length is None else _content_length(length)
-        self.chunked = coding is not None and _is_chunked(coding)
+        self.chunked = b"transfer-encoding" in special and _is_chunked(special[b"transfer-encoding"])
         if self.chunked and length is not None:
             raise MessageError(400, "both Content-Length and Transfer-Encoding")
 
     def _read_connection(self, values: list[bytes]) -> None:
         """RFC 9110 §7.6.1: learn the options, and drop every field that they name."""
-        named = {option.strip(OWS) for option in b",".join(values).lower().split(b",")}
-        self.close = b"close" in named
-        self.keep_alive = b"keep-alive" in named
-        if b"upgrade" in named:
+        value = values[0] if len(values) == 1 else b",".join(values)
+        if len(value) > _MAX_SHORT_BYTES:
+            raise MessageError(400, "Connection is too long")
+        options = _connection_options(value)
+        self.close = b"close" in options
+        self.keep_alive = b"keep-alive" in options
+        if b"upgrade" in options:
             self.upgrade = b", ".join(self.special.get(b"upgrade", _NO_VALUES))
-        named -= _NOT_FIELDS
+        named = options - _NOT_FIELDS
         if named:
             self.kept = [line for line in self.kept if line.partition(b":")[0].lower() not in named]
 
@@ -104,16 +131,22 @@ class RequestFields(Fields):
 
     __slots__ = ("expects_continue", "host")
 
-    def __init__(self, kept: list[bytes], special: dict[bytes, list[bytes]]) -> None:
-        super().__init__(kept, special)
-        hosts = special.get(b"host", _NO_VALUES)
+    def __init__(self, block: bytes, max_fields: int) -> None:
+        super().__init__(block, max_fields, _REQUEST_SHAPES)
+        hosts = self.special.get(b"host", _NO_VALUES)
         if len(hosts) != 1:
             raise MessageError(400, "more than one Host" if hosts else "no Host")
         self.host = hosts[0]
-        expect = special.get(b"expect")
+        expect = self.special.get(b"expect")
         self.expects_continue = expect is not None
         if expect is not None and (len(expect) > 1 or expect[0].lower() != b"100-continue"):
             raise MessageError(400, "an expectation other than 100-continue")
+
+
+@lru_cache(256)
+def _connection_options(value: bytes) -> frozenset[bytes]:
+    """The lower-case options of a Connection field. The same few come all the time."""
+    return frozenset(option.strip(OWS) for option in value.lower().split(b","))
 
 
 def parse_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
@@ -167,20 +200,6 @@ def _bare(authority: bytes, default_port: bytes) -> bytes:
     return authority.lower().removesuffix(default_port)
 
 
-def parse_request_fields(block: bytes, max_fields: int) -> RequestFields:
-    """Read a request's field lines.
-
-    Args:
-        block: The field lines, each with the CRLF *before* it: what lies between the request line and the
-            empty line.
-        max_fields: How many lines are accepted.
-
-    Raises:
-        MessageError: 400, or 431 for too many fields.
-    """
-    return RequestFields(*_split_fields(block, max_fields, _REQUEST_SHAPES))
-
-
 def parse_response(head: bytes, max_fields: int) -> tuple[int, bytes, bool, Fields]:
     """Read a response head, its last CRLFs removed (RFC 9112 §4).
 
@@ -191,7 +210,20 @@ def parse_response(head: bytes, max_fields: int) -> tuple[int, bytes, bool, Fiel
         MessageError: It can't be understood without doubt.
     """
     line_end = head.find(CRLF)
-    line, block = (head, b"") if line_end < 0 else (head[:line_end], head[line_end:])
+    if line_end < 0:
+        line_end = len(head)
+    if line_end > _MAX_SHORT_BYTES:
+        raise MessageError(502, "status line too long")
+    status, line, http10 = _parse_status_line(head[:line_end])
+    fields = Fields(head[line_end:], max_fields, _RESPONSE_SHAPES)
+    if http10 and fields.chunked:
+        raise MessageError(502, "Transfer-Encoding in HTTP/1.0")
+    return status, line, http10, fields
+
+
+@lru_cache(256)
+def _parse_status_line(line: bytes) -> tuple[int, bytes, bool]:
+    """Status, status and reason, whether it is HTTP/1.0. The same few come all the time."""
     if line[:9] != b"HTTP/1.1 " and line[:9] != b"HTTP/1.0 ":
         raise MessageError(502, "status line has another version")
     status, space = line[9:12], line[12:13]
@@ -199,16 +231,16 @@ def parse_response(head: bytes, max_fields: int) -> tuple[int, bytes, bool, Fiel
         raise MessageError(502, "status line without a three-digit status")
     if line.translate(None, FIELD_TEXT):
         raise MessageError(502, "status line holds a control byte")
-    http10 = line[7:8] == b"0"
-    fields = Fields(*_split_fields(block, max_fields, _RESPONSE_SHAPES))
-    if http10 and fields.chunked:
-        raise MessageError(502, "Transfer-Encoding in HTTP/1.0")
     # RFC 9112 §4: the space stays when there is no reason; not every app sends it.
-    return int(status), line[9:] if space else status + b" ", http10, fields
+    return int(status), line[9:] if space else status + b" ", line[7:8] == b"0"
 
 
 def parse_trailers(block: bytes, max_fields: int) -> list[bytes]:
     """Read a trailer section: fields that speak of framing are refused, of routing dropped (RFC 9110 §6.5.1).
+
+    Args:
+        block: As in `Fields`.
+        max_fields: How many lines are accepted.
 
     Returns:
         The lines to pass on.
@@ -216,29 +248,10 @@ def parse_trailers(block: bytes, max_fields: int) -> list[bytes]:
     Raises:
         MessageError: 400, or 431 for too many fields.
     """
-    kept, special = _split_fields(block, max_fields, _TRAILER_SHAPES)
-    if not _FRAMING.isdisjoint(special):
+    fields = Fields(block, max_fields, _TRAILER_SHAPES)
+    if not _FRAMING.isdisjoint(fields.special):
         raise MessageError(400, "framing fields in the trailers")
-    return kept
-
-
-def _split_fields(block: bytes, max_fields: int, shapes: "_Shapes") -> tuple[list[bytes], dict[bytes, list[bytes]]]:
-    """Split ``block``, whose lines each begin with CRLF, into the lines to pass on and the special values."""
-    lines = block.split(CRLF)
-    if len(lines) > max_fields + 1:
-        raise MessageError(431, "too many fields")
-    # Left over must be the CRLFs that were split at and nothing else: no bare CR or LF, no control byte.
-    if len(block.translate(None, FIELD_TEXT)) != 2 * len(lines) - 2:
-        raise MessageError(400, "a control byte or a bare line end in the fields")
-    shape = shapes[b"".join(_NAMES.findall(block))]
-    if shape.total != len(lines) - 1:
-        raise MessageError(400, "a field line without a colon")
-    special: dict[bytes, list[bytes]] = {}
-    for index, name, value_at in shape.special:
-        special.setdefault(name, []).append(lines[index][value_at:].strip(OWS))
-    for index in shape.dropped:
-        del lines[index]
-    return lines, special
+    return fields.kept
 
 
 class _Shape(NamedTuple):

@@ -10,6 +10,9 @@ from fingerpost.http1.head import FORWARDED_PREFIX, Fields, RequestFields
 
 _FORWARDED = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"))
 _FORWARDED_TOO = frozenset((b"forwarded", b"x-real-ip"))
+_OWN_FORWARDED = b"\r\n".join(
+    (b"X-Forwarded-For: %b", b"X-Forwarded-Proto: %b", b"X-Forwarded-Host: %b", b"X-Forwarded-Port: %b")
+)
 
 
 class Client(NamedTuple):
@@ -38,21 +41,18 @@ def request_tail(fields: RequestFields, client: Client, cdn_loop_id: bytes, upgr
         upgrade: The protocols to offer, or empty.
         http10: The client spoke HTTP/1.0: no expectation is passed on (RFC 9110 §10.1.1).
     """
-    lines = [b"Host: " + fields.host]
-    lines += fields.kept
+    lines = [b"Host: " + fields.host, *fields.kept]
     if fields.chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif fields.content_length is not None:
         lines.append(b"Content-Length: %d" % fields.content_length)
-    options = []
     if upgrade:
-        options.append(b"Upgrade")
         lines.append(b"Upgrade: " + upgrade)
-    if b"trailers" in map(bytes.lower, list_items(fields.values(b"te"))):
-        options.append(b"TE")
+    trailers = b"te" in fields.special and b"trailers" in map(bytes.lower, list_items(fields.values(b"te")))
+    if trailers:
         lines.append(b"TE: trailers")
-    if options:
-        lines.append(b"Connection: " + b", ".join(options))
+    if upgrade or trailers:
+        lines.append(b"Connection: " + b", ".join((b"Upgrade",) * bool(upgrade) + (b"TE",) * trailers))
     if fields.expects_continue and not http10:
         lines.append(b"Expect: 100-continue")
     lines += forwarded_lines(fields, client)
@@ -67,12 +67,7 @@ def forwarded_lines(fields: RequestFields, client: Client) -> list[bytes]:
     ``Forwarded`` (RFC 7239), ``X-Real-IP`` and every other ``X-Forwarded-…`` pass from trusted proxies only.
     """
     if not client.trusted:
-        return [
-            b"X-Forwarded-For: " + client.address,
-            b"X-Forwarded-Proto: " + client.scheme,
-            b"X-Forwarded-Host: " + fields.host,
-            b"X-Forwarded-Port: " + client.port,
-        ]
+        return [_OWN_FORWARDED % (client.address, client.scheme, fields.host, client.port)]
     first = fields.first
     lines = [
         b"X-Forwarded-For: " + _list(fields.values(b"x-forwarded-for"), client.address),
@@ -88,6 +83,8 @@ def forwarded_lines(fields: RequestFields, client: Client) -> list[bytes]:
 
 def _list(values: list[bytes], last: bytes) -> bytes:
     """A list field with ``last`` appended; empty values leave no empty place."""
+    if not values:
+        return last
     return b", ".join((*filter(None, values), last))
 
 
