@@ -43,17 +43,18 @@ Script = Callable[[Talk], None]
 
 
 class Origin:
-    """A listening socket on 127.0.0.1, and a thread for each connection.
+    """A listening socket on loopback, and a thread for each connection.
 
     Attributes:
-        target: ``127.0.0.1:port``.
+        target: ``127.0.0.1:port`` or ``[::1]:port``.
+        port: Its port.
         heads: Of every request that arrived, complete or not, in order.
         requests: Those that arrived whole.
         accepted: How many connections were made to it.
         open: How many of them are still open.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, address: str = "127.0.0.1") -> None:
         self.script = script
         self.heads: list[Message] = []
         self.requests: list[Message] = []
@@ -61,8 +62,10 @@ class Origin:
         self.open = 0
         self._talks: set[Talk] = set()
         self._lock = threading.Lock()
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.target = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listening = socket.create_server((address, 0), family=family, backlog=1024)
+        self.port: int = self._listening.getsockname()[1]
+        self.target = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
         self._thread = threading.Thread(target=self._accept, name="origin", daemon=True)
         self._thread.start()
 
@@ -98,9 +101,9 @@ class Origin:
 
 
 @contextmanager
-def origin(script: Script) -> Iterator[Origin]:
+def origin(script: Script, address: str = "127.0.0.1") -> Iterator[Origin]:
     """Serve connections with ``script``."""
-    running = Origin(script)
+    running = Origin(script, address)
     try:
         yield running
     finally:

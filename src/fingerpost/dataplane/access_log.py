@@ -47,6 +47,7 @@ class AccessLog:
 
     def __init__(self, path: str) -> None:
         self.dropped = 0
+        self._dropping = False
         self._path = path
         self._lines: list[str] = []
         self._batches: queue.Queue[str | None] = queue.Queue(_MAX_BATCHES)
@@ -87,7 +88,7 @@ class AccessLog:
         try:
             self._batches.put_nowait("".join(self._lines))
         except queue.Full:
-            self._drop(len(self._lines))
+            self._drop(len(self._lines), "its reader can't keep up")
         self._lines.clear()
 
     def close(self) -> None:
@@ -106,9 +107,11 @@ class AccessLog:
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._second_text}.{int((unix_s - second) * 1000):03}Z"
 
-    def _drop(self, count: int) -> None:
-        if not self.dropped:
-            log.error("access log %s can't keep up or can't be written: lines are dropped", self._path)
+    def _drop(self, count: int, reason: str) -> None:
+        """Say so once, not at every line or every try."""
+        if not self._dropping:
+            self._dropping = True
+            log.error("access log %s: %s; lines are dropped until it can be written again", self._path, reason)
         self.dropped += count
 
     def _open(self) -> int:
@@ -121,7 +124,7 @@ class AccessLog:
         silent_until = 0.0
         while (batch := self._batches.get()) is not None:
             if time.monotonic() < silent_until:
-                self._drop(batch.count("\n"))
+                self.dropped += batch.count("\n")
                 continue
             data = batch.encode("ascii")
             try:
@@ -129,8 +132,11 @@ class AccessLog:
                     data = data[os.write(self._fd, data) :]
             except OSError as error:
                 silent_until = time.monotonic() + _RETRY_S
-                log.error("access log %s: %s; trying again in %g s", self._path, error.strerror, _RETRY_S)
-                self._drop(data.count(b"\n"))
+                self._drop(data.count(b"\n"), error.strerror or "it can't be written")
+            else:
+                if self._dropping and self._batches.empty():
+                    self._dropping = False
+                    log.warning("access log %s is written again; %d lines were dropped", self._path, self.dropped)
 
 
 def _quote(data: bytes) -> str:

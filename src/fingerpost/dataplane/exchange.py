@@ -139,7 +139,7 @@ class Exchange:
                 return
         self.first = head
         upstream = self.worker.pool.take(self.route.target, self)
-        while upstream is not None and self.method not in _IDEMPOTENT and not upstream.looks_alive():
+        while upstream is not None and not upstream.looks_alive():
             upstream.close()
             upstream = self.worker.pool.take(self.route.target, self)
         if upstream is not None:

@@ -60,13 +60,20 @@ class Resolver:
     def _on_answers(self, _event: int) -> None:
         os.eventfd_read(self._wake_fd)
         while self._answers:
-            host, addresses = self._answers.popleft()
+            host, addresses = self._answers[0]
             if addresses:
                 if len(self._cache) >= _MAX_CACHED_NAMES:
                     self._cache.clear()
                 self._cache[host] = (self._loop.now + self._ttl_s, addresses)
-            for callback in self._waiting.pop(host):
-                callback(addresses)
+            callbacks = self._waiting[host]
+            while callbacks:
+                callbacks.pop()(addresses)
+            del self._waiting[host]
+            self._answers.popleft()
+
+    def on_bug(self) -> None:
+        """A callback raised: come again for the others."""
+        os.eventfd_write(self._wake_fd, 1)
 
 
 def _look_up(host: str) -> list[str]:
