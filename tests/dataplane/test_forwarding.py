@@ -46,9 +46,7 @@ def test_fields_pass_in_order_with_their_case_and_bytes(relay: Relay, app: Origi
 
 
 @pytest.mark.parametrize("change", [str, str.upper, lambda host: host + "."])
-def test_host_reaches_the_app_as_the_client_sent_it(
-    relay: Relay, app: Origin, change: Callable[[str], str]
-) -> None:
+def test_host_reaches_the_app_as_the_client_sent_it(relay: Relay, app: Origin, change: Callable[[str], str]) -> None:
     host = relay.host(app.target).rpartition(":")[0]
     for sent in (change(host), f"{change(host)}:{relay.port}"):
         assert seen_by(app, relay, host=sent).one(b"host") == sent.encode()
@@ -155,7 +153,8 @@ def test_the_proxy_adds_itself_to_cdn_loop(relay: Relay, app: Origin) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["CDN-Loop: fingerpost", "cdn-loop: a, fingerpost", "CDN-Loop: x, ,fingerpost ; host=1", "CDN-Loop:fingerpost,"]
+    "line",
+    ["CDN-Loop: fingerpost", "cdn-loop: a, fingerpost", "CDN-Loop: x, ,fingerpost ; host=1", "CDN-Loop:fingerpost,"],
 )
 def test_a_request_that_was_here_before_gets_508(relay: Relay, app: Origin, line: str) -> None:
     before = len(app.heads)

@@ -88,9 +88,7 @@ def test_all_of_several_listeners_are_forbidden(new_relay: NewRelay) -> None:
     assert is_forbidden(relay, f"127.0.0.3:{found[1]}")
 
 
-def test_names_are_looked_up_and_what_they_lead_to_is_judged(
-    relay: Relay, app: Origin, new_relay: NewRelay
-) -> None:
+def test_names_are_looked_up_and_what_they_lead_to_is_judged(relay: Relay, app: Origin, new_relay: NewRelay) -> None:
     assert ask(relay, relay.host(f"localhost:{app.port}")).status == 200
 
     elsewhere = new_relay("--allow", "10.0.0.0/8")

@@ -57,9 +57,7 @@ def meeting(parties: int) -> Iterator[tuple[Origin, threading.Barrier]]:
 
 
 def test_the_pool_is_bounded_for_each_target_and_in_all(new_relay: NewRelay) -> None:
-    relay = new_relay(
-        *("--pool-max-idle-per-target", "2", "--pool-max-idle", "3"), *("--pool-idle-timeout-s", "60")
-    )
+    relay = new_relay(*("--pool-max-idle-per-target", "2", "--pool-max-idle", "3"), *("--pool-idle-timeout-s", "60"))
     with meeting(5) as (one, gate), meeting(5) as (other, other_gate):
         ask_at_once(relay, one, gate)
         until(lambda: one.open == 2, "two of five are kept")

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from textwrap import dedent
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
@@ -9,7 +10,7 @@ README = ROOT / "README.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *DECISIONS]
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 
@@ -22,18 +23,23 @@ class Block(NamedTuple):
 
 def blocks(page: Path, *kinds: str) -> list[Block]:
     """The fenced blocks of a page, in order; only those of ``kinds`` if any are given."""
-    found = [Block(*match) for match in _FENCE.findall(page.read_text())]
+    found = [Block(kind, dedent(text)) for _, kind, text in _FENCE.findall(page.read_text())]
     return [block for block in found if block.kind in kinds or not kinds]
 
 
+def prose(page: Path) -> str:
+    """The text of a page without its fenced blocks."""
+    return _FENCE.sub("", page.read_text())
+
+
 def links(page: Path) -> list[str]:
-    """Where the links of a page lead, as they are written; not those within fenced blocks."""
-    return _LINK.findall(_FENCE.sub("", page.read_text()))
+    """Where the links of a page lead, as they are written."""
+    return _LINK.findall(prose(page))
 
 
 def anchors(page: Path) -> set[str]:
     """The fragments that a page's headings have where Markdown is rendered."""
-    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 

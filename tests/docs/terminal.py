@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -127,11 +126,6 @@ def free_port() -> str:
     """A port on which nothing listens now, as text."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return str(listening.getsockname()[1])
-
-
-def has(program: str) -> bool:
-    """Whether a program is on the PATH, or where Debian keeps those of administrators."""
-    return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None
 
 
 def first_url(text: str) -> str:

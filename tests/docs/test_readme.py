@@ -55,7 +55,14 @@ def test_every_command_does_what_it_says(terminal: Terminal) -> None:
 
 def test_it_shows_the_way_from_the_demo_to_a_request() -> None:
     text = "".join(block.text for block in blocks(README))
-    steps = ["make demo", "fingerpost keygen", "fingerpost serve", "fingerpost seal 127.0.0.1:8888", "curl ", "make test"]
+    steps = [
+        "make demo",
+        "fingerpost keygen",
+        "fingerpost serve",
+        "fingerpost seal 127.0.0.1:8888",
+        "curl ",
+        "make test",
+    ]
     places = [text.index(step) for step in steps]
     assert places == sorted(places)
 

@@ -40,6 +40,9 @@ _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE
 _HALF_CLOSED_GRACE_S = 30.0
 """A client that has said its last word may be waiting or gone; the app gets this long to say its next."""
 
+_WHOLE = LengthFraming(0)
+"""The framing of a response that has been passed on whole."""
+
 
 class Exchange:
     """See the module.
@@ -329,9 +332,21 @@ class Exchange:
     def _begin_response(self, status: int, line: bytes, app_http10: bool, fields: Fields, rest: bytes) -> None:
         """Pass on a final response head, with what has come of its body (RFC 9112 §6.3)."""
         self.status = status
+        self.upstream_reusable = not fields.close and (not app_http10 or fields.keep_alive)
+        if self.request_framing is not None or self.worker.draining:
+            self.keep_alive = False  # an early response: what is left of the request would be read as the next one
+        length = fields.content_length
+        bodiless = self.method == b"HEAD" or status in (204, 304)
+        if length == len(rest) and length and not bodiless:
+            # The usual small answer came in one piece, and goes out in one.
+            self.response_framing = _WHOLE
+            self._release_upstream(b"")
+            head = response_head(line, fields, b"Content-Length: %d\r\n" % length, self._connection_option())
+            if self._send_downstream(head + rest):
+                self.finish("done")
+            return
         framing: Framing
         framing_line = b""
-        bodiless = self.method == b"HEAD" or status in (204, 304)
         if fields.chunked:
             self.chunked_out = not self.http10
             framing = ChunkedFraming(self.worker.settings.max_head_bytes, self.worker.settings.max_fields)
@@ -339,9 +354,9 @@ class Exchange:
                 framing_line = b"Transfer-Encoding: chunked\r\n"
             elif not bodiless:
                 self.keep_alive = False
-        elif fields.content_length is not None:
-            framing = LengthFraming(fields.content_length)
-            framing_line = b"Content-Length: %d\r\n" % fields.content_length
+        elif length is not None:
+            framing = LengthFraming(length)
+            framing_line = b"Content-Length: %d\r\n" % length
         else:
             framing = CloseFraming()
             if not bodiless:
@@ -352,20 +367,12 @@ class Exchange:
             if status == 204:
                 framing_line = b""  # RFC 9110 §8.6, RFC 9112 §6.1: neither field belongs in a 204
         self.response_framing = framing
-        self.upstream_reusable = not fields.close and (not app_http10 or fields.keep_alive)
-        if self.request_framing is not None or self.worker.draining:
-            self.keep_alive = False  # an early response: what is left of the request would be read as the next one
-        connection = b"" if self.keep_alive else b"close"
-        if self.keep_alive and self.http10:
-            connection = b"keep-alive"
-        head = response_head(line, fields, framing_line, connection)
-        if rest and isinstance(framing, LengthFraming) and framing.remaining == len(rest):
-            framing.done = True  # the usual small answer came in one piece, and goes out in one
-            self._release_upstream(b"")
-            if self._send_downstream(head + rest):
-                self.finish("done")
-        else:
-            self._relay_response_body(rest, head)
+        self._relay_response_body(rest, response_head(line, fields, framing_line, self._connection_option()))
+
+    def _connection_option(self) -> bytes:
+        if not self.keep_alive:
+            return b"close"
+        return b"keep-alive" if self.http10 else b""
 
     def _relay_response_body(self, data: bytes, head: bytes = b"") -> None:
         """Pass on a piece of the response, behind ``head`` if that hasn't gone yet."""
