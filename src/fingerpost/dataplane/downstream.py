@@ -14,8 +14,8 @@ from fingerpost.errors import LabelError, LabelExpiredError, MessageError
 from fingerpost.http1 import answers, rewrite
 from fingerpost.http1.answers import Answer
 from fingerpost.http1.framing import request_framing
-from fingerpost.http1.grammar import CRLF, HEAD_END, has_bare_line_end
-from fingerpost.http1.head import RequestFields, origin_form, parse_request_line
+from fingerpost.http1.grammar import CRLF
+from fingerpost.http1.head import RequestFields, find_head_end, origin_form, parse_request_line, searched_to
 from fingerpost.routing.model import Route
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Downstream(Connection):
         "_fields",
         "_fields_block",
         "_lingering",
+        "_searched",
         "_serving",
         "_tail",
         "address",
@@ -62,6 +63,7 @@ class Downstream(Connection):
         self.client = client
         self.exchange: Exchange | None = None
         self.buffered = b""
+        self._searched = 0
         self._serving = False
         self._lingering = 0  # bytes that may still be thrown away, while the last answer is on its way
         # A client sends much the same fields again and again: what the last ones meant.
@@ -157,16 +159,15 @@ class Downstream(Connection):
         self._serving = True
         while self.buffered and self.exchange is None and not self.unsent and not self._lingering and self.fd >= 0:
             data = self.buffered
-            end = data.find(HEAD_END)
-            limit = self.worker.settings.max_head_bytes
             try:
-                if end < 0 or end > limit:
-                    if end > 0 or len(data) > limit:
-                        raise MessageError(431, "head too large")
-                    if has_bare_line_end(data) or data.startswith(CRLF):
-                        raise MessageError(400, "a bare CR or LF in the head")
+                end = find_head_end(data, self._searched, self.worker.settings.max_head_bytes)
+                if end < 0:
+                    if data.startswith(CRLF):
+                        raise MessageError(400, "an empty line before the request")
+                    self._searched = searched_to(data)
                     break
                 self.buffered = b""
+                self._searched = 0
                 self._begin(data, end)
             except MessageError as error:
                 self._refuse(answers.BY_STATUS[error.status], error.reason)

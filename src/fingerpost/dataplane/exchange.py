@@ -25,8 +25,8 @@ from fingerpost.http1.framing import (
     encode_chunk,
     encode_last_chunk,
 )
-from fingerpost.http1.grammar import HEAD_END, has_bare_line_end, list_items
-from fingerpost.http1.head import Fields, parse_response
+from fingerpost.http1.grammar import list_items
+from fingerpost.http1.head import Fields, find_head_end, parse_response, searched_to
 from fingerpost.http1.rewrite import response_head
 from fingerpost.routing.model import Route
 
@@ -297,28 +297,28 @@ class Exchange:
         if self.first_byte_at is None:
             self.first_byte_at = self.worker.loop.now
             self.first = b""
-        while self.response_framing is None:
-            if self.head_partial:
-                data = self.head_partial + data
-                self.head_partial = b""
-            end = data.find(HEAD_END)
-            if end < 0 or end > self.worker.settings.max_head_bytes:
-                if end > 0 or len(data) > self.worker.settings.max_head_bytes or has_bare_line_end(data):
-                    self.fail(answers.NONSENSE, "the app's response head is too large or broken")
-                else:
+        settings = self.worker.settings
+        searched = 0
+        if self.head_partial:
+            searched = searched_to(self.head_partial)
+            data = self.head_partial + data
+            self.head_partial = b""
+        try:
+            while data:
+                end = find_head_end(data, searched, settings.max_head_bytes)
+                if end < 0:
                     self.head_partial = data
-                return
-            try:
-                parsed = parse_response(data[:end], self.worker.settings.max_fields)
-            except MessageError as error:
-                self.fail(answers.NONSENSE, f"the app's response: {error.reason}")
-                return
-            data = data[end + 4 :]
-            if parsed[0] >= 200:
-                self._begin_response(*parsed, data)
-                return
-            if not self._pass_interim(*parsed, data) or not data:
-                return
+                    return
+                parsed = parse_response(data[:end], settings.max_fields)
+                data = data[end + 4 :]
+                searched = 0
+                if parsed[0] >= 200:
+                    self._begin_response(*parsed, data)
+                    return
+                if not self._pass_interim(*parsed, data):
+                    return
+        except MessageError as error:
+            self.fail(answers.NONSENSE, f"the app's response: {error.reason}")
 
     def _pass_interim(self, status: int, line: bytes, _http10: bool, fields: Fields, rest: bytes) -> bool:
         """Pass on a 1xx (RFC 9110 §15.2). Returns whether the exchange goes on."""

@@ -12,7 +12,16 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fingerpost.errors import MessageError
-from fingerpost.http1.grammar import CRLF, DIGITS, FIELD_TEXT, OWS, TARGET, is_token
+from fingerpost.http1.grammar import (
+    CRLF,
+    DIGITS,
+    FIELD_TEXT,
+    HEAD_END,
+    OWS,
+    TARGET,
+    has_bare_line_end,
+    is_token,
+)
 
 METHODS = frozenset(
     b"GET HEAD POST PUT DELETE OPTIONS TRACE PATCH QUERY CONNECT COPY LOCK MKCOL MOVE PROPFIND PROPPATCH "
@@ -155,6 +164,34 @@ class RequestFields(Fields):
 def _connection_options(value: bytes) -> frozenset[bytes]:
     """The lower-case options of a Connection field. The same few come all the time."""
     return frozenset(option.strip(OWS) for option in value.lower().split(b","))
+
+
+def find_head_end(data: bytes, searched: int, max_bytes: int) -> int:
+    """Where the head at the front of ``data`` ends: at its last CRLF CRLF, which belongs to nobody.
+
+    Args:
+        data: What has arrived.
+        searched: How much of it earlier calls have looked at (`searched_to`), so that a head that comes byte by
+            byte is not searched anew with each.
+        max_bytes: How long a head may be.
+
+    Returns:
+        The index, or -1 if the head isn't whole.
+
+    Raises:
+        MessageError: 431 if it is too long, 400 for a bare CR or LF, for which waiting would be in vain.
+    """
+    end = data.find(HEAD_END, searched - 3 if searched > 3 else 0)
+    if end > max_bytes or (end < 0 and len(data) > max_bytes):
+        raise MessageError(431, "head too large")
+    if end < 0 and has_bare_line_end(data[searched:]):
+        raise MessageError(400, "a bare CR or LF in the head")
+    return end
+
+
+def searched_to(data: bytes) -> int:
+    """How far `find_head_end` has looked at ``data``; a CR at its end may become CRLF and is looked at again."""
+    return len(data) - data.endswith(b"\r")
 
 
 def parse_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
