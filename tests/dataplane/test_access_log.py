@@ -14,7 +14,7 @@ import pytest
 from child import until
 from dataplane import origins
 from dataplane.origins import Origin, answering, echo, origin
-from dataplane.wire import Message, Wire, request, response
+from dataplane.wire import Message, Wire, request
 from fingerpost.label.legacy import seal_legacy
 from relay import DOMAIN, Relay
 

@@ -1,5 +1,6 @@
-"""What clients get when they can't be relayed: every status, its Proxy-Status, its body, and nothing about the target."""
+"""What clients get when they can't be relayed: every status, its Proxy-Status, its body; nothing of the target."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -263,8 +264,8 @@ def test_an_app_that_does_not_read_the_body_is_504(relay: Relay) -> None:
     with origin(reads_nothing) as running, Wire(relay.connection()) as wire:
         wire.send(request(relay.host(running.target), "/", "Content-Length: 100000000", method="POST"))
         wire.sock.settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            while True:
+        with contextlib.suppress(TimeoutError):
+            for _ in range(1500):
                 wire.send(bytes(1 << 16))
         wire.sock.settimeout(5)
         answer = wire.read_response()
@@ -341,9 +342,8 @@ def test_an_app_that_talks_nonsense_is_502_at_once(relay: Relay, garbage: bytes)
 )
 def test_a_response_that_breaks_off_is_broken_off_for_the_client_too(relay: Relay, script: Script) -> None:
     with origin(script) as running:
-        with Wire(relay.connection()) as wire, pytest.raises((EOFError, ConnectionResetError)):
-            wire.send(request(relay.host(running.target)))
-            wire.read_response()
+        with pytest.raises((EOFError, ConnectionResetError)):
+            ask(relay, relay.host(running.target))
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             relay.http().get(relay.url(running.target))
         until(lambda: running.open == 0, "the app's connections are closed")
@@ -379,13 +379,13 @@ def test_an_answer_that_nobody_asked_for_reaches_nobody(relay: Relay, script: Sc
 
 
 def test_a_body_behind_a_head_response_reaches_nobody(relay: Relay) -> None:
-    with origin(answering(response(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"))) as running:
-        with Wire(relay.connection()) as wire:
-            for _ in range(3):
-                wire.send(request(relay.host(running.target), method="HEAD"))
-                assert wire.read_response("HEAD").status == 200
-                until(lambda: running.open == 0, "the doubtful connection is closed")
-            assert wire.ahead == b""
+    script = answering(response(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"))
+    with origin(script) as running, Wire(relay.connection()) as wire:
+        for _ in range(3):
+            wire.send(request(relay.host(running.target), method="HEAD"))
+            assert wire.read_response("HEAD").status == 200
+            until(lambda: running.open == 0, "the doubtful connection is closed")
+        assert wire.ahead == b""
 
 
 # The worker goes on

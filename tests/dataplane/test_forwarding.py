@@ -25,10 +25,10 @@ def behind_a_balancer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rela
     assert running.stop() == 0
 
 
-def seen_by(app: Origin, relay: Relay, *fields: str, host: str | None = None, **options: str) -> Message:
+def seen_by(app: Origin, relay: Relay, *fields: str, host: str | None = None, method: str = "GET") -> Message:
     """What the app sees of a request."""
     with Wire(relay.connection()) as wire:
-        wire.send(request(host or relay.host(app.target), "/", *fields, **options))
+        wire.send(request(host or relay.host(app.target), "/", *fields, method=method))
         assert wire.read_response().status == 200
     return app.requests[-1]
 

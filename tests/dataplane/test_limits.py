@@ -308,7 +308,7 @@ def swallow(relay: Relay, data: bytes) -> None:
         wires[2].sock.close()
         wires[3].reset()
         for wire in wires[:2]:
-            wire.sock.settimeout(0.05)
+            wire.sock.settimeout(0.02)
             with contextlib.suppress(TimeoutError):
                 wire.read_rest()
     for wire in wires:
@@ -329,12 +329,12 @@ def test_no_descriptor_is_left_behind(relay: Relay, app: Origin) -> None:
 
 def settle(pid: int) -> int:
     """How few descriptors it comes to."""
-    fewest = open_files(pid)
+    seen = [open_files(pid)]
     with contextlib.suppress(AssertionError):
         while True:
-            until(lambda: open_files(pid) < fewest, "fewer", 3.0)
-            fewest = open_files(pid)
-    return fewest
+            until(lambda: open_files(pid) < seen[-1], "fewer", 2.5)
+            seen.append(open_files(pid))
+    return seen[-1]
 
 
 def answer(relay: Relay, app: Origin) -> Message:

@@ -1,4 +1,4 @@
-"""Idle connections to apps: how many, for how long, when they are used again, and what is repeated when one was stale."""
+"""Idle connections to apps: how many, for how long, when they serve again, and what is repeated when one was stale."""
 
 import contextlib
 import os

@@ -61,6 +61,7 @@ def test_every_deadline_is_met_once_and_in_time_and_none_that_was_moved_or_forgo
             due = timers.due(now)
             assert len(due) == len(set(due))
             for fired in due:
+                assert isinstance(fired, Probe)
                 assert model.pop(fired)[0] <= now
                 assert fired.deadline == fired.wake == NEVER
             assert all(max(times) > now - LATE_S for times in model.values())
