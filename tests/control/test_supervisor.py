@@ -24,7 +24,7 @@ logging.basicConfig(level="INFO", format="%(levelname)s %(message)s")
 listeners = open_listeners(["127.0.0.1:0", "127.0.0.1:0"])
 orders = json.loads(sys.argv[1])
 worker = [sys.executable, "-c", sys.argv[2]]
-sys.exit(asyncio.run(Supervisor(orders, listeners, lambda: print("ready", flush=True), worker).run()))
+sys.exit(asyncio.run(Supervisor(orders, listeners, lambda: print("ready", flush=True), command=worker).run()))
 """
 
 WORKER = """

@@ -87,6 +87,7 @@ def serve(config: str | None, **flags: object) -> None:
     # Only now: asyncio is the larger part of the start, and a mistake in a setting should show at once.
     import asyncio
 
+    from fingerpost.control.keywatch import KeyWatch
     from fingerpost.control.supervisor import Supervisor, worker_settings
 
     def on_ready() -> None:
@@ -98,7 +99,8 @@ def serve(config: str | None, **flags: object) -> None:
     addresses = [listener.address for listener in listeners]
     orders = worker_settings(settings, files.secrets, addresses, max_connections)
     try:
-        status = asyncio.run(Supervisor(orders, listeners, on_ready).run())
+        keys = KeyWatch(settings.key_file) if files.secrets.keys else None
+        status = asyncio.run(Supervisor(orders, listeners, on_ready, keys).run())
     finally:
         if pid_file:
             pid_file.remove()

@@ -161,7 +161,7 @@ class Settings(BaseModel):
         "CIDR",
         values.CIDR_FORM,
         "Believe the Forwarded and X-Forwarded-* fields of clients in this network.",
-        "List your load balancers, so that apps and the per-client limit see the real client's address.",
+        "List your load balancers, so that apps see the client's own address; no per-client limit holds for them.",
         max_length=1024,
     )
 
@@ -188,7 +188,7 @@ class Settings(BaseModel):
         "LEVEL",
         "debug, info, warning or error",
         "The least serious messages to write to standard error.",
-        "Lower it to debug to find out why labels or targets are refused.",
+        "Lower it to debug to see why requests are refused, also without an access log.",
     )
     pid_file: Path | None = _setting(
         "Process",

@@ -4,6 +4,7 @@ Both speak JSON lines over a socketpair. The supervisor sends, the first togethe
 descriptors in the order of ``listeners``::
 
     {"type": "start", "settings": {…}, "listeners": [{"address": "127.0.0.1:8080"}, …]}
+    {"type": "keys", "keys": …}  open labels with these from now on
     {"type": "drain"}       accept nothing new, finish what runs, exit with 0
     {"type": "stop"}        exit at once
 
@@ -25,17 +26,17 @@ from typing import Any
 import fingerpost
 from fingerpost.config import Settings
 from fingerpost.config.files import Secrets
+from fingerpost.control.keywatch import KeyWatch
 from fingerpost.control.listeners import Listener
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 2.0
+KEY_WATCH_S = 0.5
 DRAIN_GRACE_S = 5.0  # on top of drain_timeout_s, which the worker keeps itself
 
 _FIRST_PART_BYTES = 4096
 _LONGEST_LINE_BYTES = 1 << 20
-_NOT_FOR_WORKERS = frozenset(
-    {"listen", "key_file", "legacy_key_file", "public_url", "workers", "pid_file", "log_level"}
-)
+_NOT_FOR_WORKERS = frozenset({"listen", "key_file", "legacy_key_file", "public_url", "workers", "pid_file"})
 
 log = logging.getLogger("fingerpost")
 
@@ -72,6 +73,7 @@ class Supervisor:
         orders: What `worker_settings` returned.
         listeners: Open; the supervisor closes them when it drains.
         on_ready: Called once, when the worker accepts connections.
+        keys: Watches the key file, if there is one.
         command: Starts the worker, without the descriptor at its end.
     """
 
@@ -80,11 +82,13 @@ class Supervisor:
         orders: dict[str, Any],
         listeners: Sequence[Listener],
         on_ready: Callable[[], None],
+        keys: KeyWatch | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         self._orders = orders
         self._listeners = listeners
         self._on_ready = on_ready
+        self._keys = keys
         self._command = command or worker_command()
         self._ready = False
         self._signals = 0
@@ -102,10 +106,13 @@ class Supervisor:
         reader, self._writer = await asyncio.open_unix_connection(sock=channel, limit=_LONGEST_LINE_BYTES)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._pass_on_keys)
+        watching = asyncio.create_task(self._watch_keys())
         try:
             await self._read_messages(reader)
             return await self._conclude()
         finally:
+            watching.cancel()
             self._alarm.cancel()
             self._process.kill()  # nothing, if it was waited for
             self._writer.close()
@@ -132,6 +139,17 @@ class Supervisor:
         except OSError as error:  # it died or hangs already; the loop will see the same, and how it ended
             log.debug("the worker did not take its settings: %s", error)
         return ours
+
+    async def _watch_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEY_WATCH_S)
+            self._pass_on_keys()
+
+    def _pass_on_keys(self) -> None:
+        """Give the worker the keys, if they have changed; SIGHUP asks for it at once."""
+        keys = None if self._keys is None else self._keys.changed()
+        if keys is not None:
+            self._send({"type": "keys", "keys": keys})
 
     async def _read_messages(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -163,15 +181,15 @@ class Supervisor:
         if self._signals == 1:
             patience_s = self._orders["drain_timeout_s"]
             log.info("draining for up to %g s; a second signal stops at once", patience_s)
-            self._send("drain")
+            self._send({"type": "drain"})
             self._alarm = loop.call_later(patience_s + DRAIN_GRACE_S, self._kill, "did not drain in time")
         else:
-            self._send("stop")
+            self._send({"type": "stop"})
             self._alarm = loop.call_later(STOP_TIMEOUT_S, self._process.kill)
 
-    def _send(self, kind: str) -> None:
+    def _send(self, message: dict[str, str]) -> None:
         if not self._writer.is_closing():
-            self._writer.write(json.dumps({"type": kind}).encode() + b"\n")
+            self._writer.write(json.dumps(message).encode() + b"\n")
 
     def _kill(self, reason: str) -> None:
         self._overdue = reason

@@ -11,12 +11,16 @@ from fingerpost.dataplane.worker import Worker
 
 def main() -> int:
     """Receive orders, serve, return the exit status."""
-    logging.basicConfig(level=logging.INFO, format="fingerpost: %(message)s", stream=sys.stderr)
     # Orders come from the supervisor; a terminal's Ctrl-C goes to the whole process group and must not cut it short.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     mailbox = Mailbox(int(sys.argv[1]))
     settings, listeners = mailbox.receive_start()
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s fingerpost %(levelname)s: %(message)s",
+        stream=sys.stderr,
+    )
     worker = Worker(settings, listeners, mailbox)
     # What exists by now lives as long as the process: the collector need not look at it ever again.
     gc.collect()

@@ -4,6 +4,7 @@ While an exchange runs it is the exchange's way to the client; between exchanges
 its time to run out. In the end it closes so that the client can still read the last answer (`linger`).
 """
 
+import logging
 from typing import TYPE_CHECKING
 
 from fingerpost.dataplane.access_log import Subject
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import socket
 
     from fingerpost.dataplane.worker import Worker
+
+log = logging.getLogger("fingerpost.downstream")
 
 _LINGER_S = 2.0
 _LINGER_BYTES = 1 << 26  # generous: many clients read an early answer, such as a 413, when all of the body is sent
@@ -258,6 +261,7 @@ class Downstream(Connection):
     def _log_refusal(self, answer: Answer, reason: str, size: int, host: bytes, method: bytes, path: bytes) -> None:
         worker = self.worker
         worker.counters.refused += 1
+        log.debug("%s: %d %s", self.client_text, answer.status, reason)
         if worker.access_log is not None:
             subject = Subject(worker.wall_clock(), self.client_text, host, "", "", method, path.partition(b"?")[0])
             worker.access_log.write(

@@ -187,7 +187,10 @@ class Exchange(ResponseHalf):
         if self.response_framing is not None:
             self.abort("the client stopped reading" if self.downstream.unsent else "the app fell silent")
         elif self.upstream is None:
-            self.fail(answers.CONNECT_TIMEOUT, "no connection in time")
+            if self.dial is not None and self.dial.resolving:
+                self.fail(answers.RESOLVE_TIMEOUT, "no address in time")
+            else:
+                self.fail(answers.CONNECT_TIMEOUT, "no connection in time")
         elif self.request_framing is None:
             self.fail(answers.RESPONSE_TIMEOUT, "no response in time")
         elif self.upstream.unsent:

@@ -4,12 +4,14 @@ Every way in which an exchange can go wrong ends in `fail` (nothing has been ans
 (the response has begun: cut it off, so that nobody takes it for complete).
 """
 
+import logging
 from typing import TYPE_CHECKING
 
 from fingerpost.dataplane.access_log import Subject
 from fingerpost.dataplane.bulk import Bulk
 from fingerpost.dataplane.loop import READ
 from fingerpost.dataplane.upstream import Dial, Upstream
+from fingerpost.http1 import answers
 from fingerpost.http1.answers import Answer
 from fingerpost.http1.framing import Framing
 from fingerpost.routing.model import Route
@@ -17,6 +19,8 @@ from fingerpost.routing.model import Route
 if TYPE_CHECKING:
     from fingerpost.dataplane.downstream import Downstream
     from fingerpost.dataplane.worker import Worker
+
+log = logging.getLogger("fingerpost.exchange")
 
 
 class Outcome:
@@ -113,6 +117,7 @@ class Outcome:
             self.abort(reason)
             return
         self._drop_upstream()
+        log.debug("%s: %d %s", self.downstream.client_text, answer.status, reason)
         self.status = answer.status
         keep = self.keep_alive and self.request_framing is None and answer.status != 400 and not self.http10
         self.bytes_out += self.downstream.send_answer(answer, close=not keep, head_only=self.method == b"HEAD")
@@ -127,8 +132,9 @@ class Outcome:
         self.downstream.cut()
 
     def on_bug(self) -> None:
-        """A handler raised: this exchange and its two connections are closed."""
-        self.abort("internal error")
+        """A handler raised: this exchange and its two connections are closed, with an answer if there was none."""
+        self.keep_alive = False
+        self.fail(answers.PROXY_BUG, "internal error")
 
     def _release_upstream(self, surplus: bytes) -> None:
         """The response is complete: keep the connection if nothing on it is doubtful."""

@@ -22,6 +22,7 @@ class WorkerSettings:
     upstream_ca: str | None  # PEM file, else the system's roots
     access_log: str | None  # a path, or "-" for standard output
     cdn_loop_id: str
+    log_level: str  # debug, info, warning or error
 
     max_head_bytes: int
     max_fields: int

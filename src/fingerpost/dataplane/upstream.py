@@ -202,18 +202,24 @@ class Dialer:
         elif ":" in target.host or target.host.replace(".", "").isdigit():
             dial.try_addresses([target.host])
         else:
+            dial.resolving = True
             self._resolver.resolve(target.host, dial.try_addresses)
 
 
 class Dial:
-    """One attempt to connect to a target, over all of its addresses in turn."""
+    """One attempt to connect to a target, over all of its addresses in turn.
 
-    __slots__ = ("_addresses", "_dialer", "_failure", "_sock", "_upstream", "caller", "target")
+    Attributes:
+        resolving: The name server has not answered yet.
+    """
+
+    __slots__ = ("_addresses", "_dialer", "_failure", "_upstream", "caller", "resolving", "target")
 
     def __init__(self, dialer: Dialer, target: Target, caller: Caller) -> None:
         self._dialer = dialer
         self.target = target
         self.caller: Caller | None = caller
+        self.resolving = False
         self._addresses: list[str] = []
         self._upstream: Upstream | None = None
         self._failure = (answers.NO_ADDRESS, "the name has no address")
@@ -230,6 +236,7 @@ class Dial:
 
     def try_addresses(self, addresses: list[str]) -> None:
         """Connect to the first that is allowed and answers."""
+        self.resolving = False
         if self.caller is None:
             return
         self._addresses = list(addresses)

@@ -64,8 +64,7 @@ class Worker:
             client_context(settings.upstream_ca),
             settings.max_connections_per_target,
         )
-        legacy_key = None if settings.legacy_key is None else settings.legacy_key.encode("latin-1")
-        self.router = Router(settings.domain, Keyring.parse(settings.keys) if settings.keys else None, legacy_key)
+        self.router = self._make_router(settings.keys)
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
         self.connections = 0
         self._by_client: dict[str, int] = {}
@@ -131,8 +130,15 @@ class Worker:
         for message in messages:
             if message["type"] == "drain":
                 self._drain()
+            elif message["type"] == "keys":
+                self.router = self._make_router(message["keys"])
             elif message["type"] == "stop":
                 self.loop.stop()
+
+    def _make_router(self, keys: str) -> Router:
+        settings = self.settings
+        legacy_key = None if settings.legacy_key is None else settings.legacy_key.encode("latin-1")
+        return Router(settings.domain, Keyring.parse(keys) if keys else None, legacy_key)
 
     def _drain(self) -> None:
         """Accept nothing new, let go of who is idle, and stop when the last one has finished or time is up."""
