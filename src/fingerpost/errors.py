@@ -47,7 +47,17 @@ class LabelError(FingerpostError):
 
 
 class LabelExpiredError(LabelError):
-    """An authentic label whose time is over (410)."""
+    """An authentic label whose time is over (410).
+
+    Args:
+        kind: The label's kind, for the log; so is ``target``.
+        target: What it led to, as text.
+    """
+
+    def __init__(self, message: str, kind: str = "", target: str = "") -> None:
+        self.kind = kind
+        self.target = target
+        super().__init__(message)
 
 
 class NotAllowedError(FingerpostError):

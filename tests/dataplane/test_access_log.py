@@ -95,7 +95,7 @@ def test_a_legacy_label_is_said_to_be_one(app: Origin, new_relay: NewRelay, tmp_
         (request("example.org", "*", method="OPTIONS"), 421, "example.org", "OPTIONS", "*"),
         (request(f"nowhere.{DOMAIN}", '/"\\?q'), 404, f"nowhere.{DOMAIN}", "GET", '/"\\'),
         (request('a"\\\x80\xff,"status":200'), 400, 'a"\\\x80\xff,"status":200', "GET", "/"),
-        (request("x", method="CONNECT"), 405, None, None, None),
+        (request("x", method="CONNECT"), 405, "x", "CONNECT", None),
         (b"nonsense\r\n\r\n", 400, None, None, None),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000, 431, None, None, None),
     ],

@@ -173,6 +173,7 @@ class Downstream(Connection):
                 self._searched = 0
                 self._begin(data, end)
             except MessageError as error:
+                self.buffered = data
                 self._refuse(answers.BY_STATUS[error.status], error.reason)
         self._serving = False
 
@@ -192,7 +193,9 @@ class Downstream(Connection):
             self._fields_block = block
             self._tail = b""
         if method == b"CONNECT":
-            raise MessageError(405, "CONNECT")
+            refusal = _TurnedAwayError(answers.METHOD_REFUSED, "CONNECT is not relayed", fields.host)
+            self._turn_away(refusal, method, b"", end + 4, keep=False)
+            return
         path = target if target[0] == 0x2F else origin_form(method, target, fields.host)
         keep_alive = fields.keep_alive and not fields.close if http10 else not fields.close
         switching = b"" if http10 or not fields.upgrade else rewrite.offered_upgrade(fields)
@@ -204,7 +207,7 @@ class Downstream(Connection):
         try:
             route = self._route(fields)
         except _TurnedAwayError as refusal:
-            self._turn_away(refusal, method, path, keep=keep_alive and not http10 and framing is None)
+            self._turn_away(refusal, method, path, end + 4, keep=keep_alive and not http10 and framing is None)
             return
         exchange = self.exchange = Exchange(
             self, route, method, path, fields.host, http10=http10, keep_alive=keep_alive, switching=switching
@@ -232,7 +235,7 @@ class Downstream(Connection):
         try:
             route = worker.router.find(host, worker.wall_clock())
         except LabelExpiredError as error:
-            raise _TurnedAwayError(answers.EXPIRED, "expired label", host) from error
+            raise _TurnedAwayError(answers.EXPIRED, "expired label", host, error.kind, error.target) from error
         except LabelError as error:
             raise _TurnedAwayError(answers.NO_SUCH_LABEL, str(error), host) from error
         except MessageError as error:
@@ -241,11 +244,11 @@ class Downstream(Connection):
             raise _TurnedAwayError(answers.LOOP, "the request has been here before", host)
         return route
 
-    def _turn_away(self, refusal: "_TurnedAwayError", method: bytes, path: bytes, *, keep: bool) -> None:
+    def _turn_away(self, refusal: "_TurnedAwayError", method: bytes, path: bytes, bytes_in: int, *, keep: bool) -> None:
         """Answer a request that is clear, but goes nowhere; the connection may go on."""
         keep = keep and refusal.answer.status != 400
         size = self.send_answer(refusal.answer, close=not keep, head_only=method == b"HEAD")
-        self._log_refusal(refusal.answer, refusal.reason, size, refusal.host, method, path)
+        self._log_refusal(refusal, method, path, bytes_in, size)
         if not keep:
             self._linger()
         else:
@@ -253,22 +256,33 @@ class Downstream(Connection):
 
     def _refuse(self, answer: Answer, reason: str) -> None:
         """Answer what is no request that could be relayed, and close."""
-        self.buffered = b""
+        bytes_in, self.buffered = len(self.buffered), b""
         size = self.send_answer(answer, close=True, head_only=False)
-        self._log_refusal(answer, reason, size, b"", b"", b"")
+        self._log_refusal(_TurnedAwayError(answer, reason, b""), b"", b"", bytes_in, size)
         self._linger()
 
-    def _log_refusal(self, answer: Answer, reason: str, size: int, host: bytes, method: bytes, path: bytes) -> None:
+    def _log_refusal(
+        self, refusal: "_TurnedAwayError", method: bytes, path: bytes, bytes_in: int, bytes_out: int
+    ) -> None:
         worker = self.worker
         worker.counters.refused += 1
-        log.debug("%s: %d %s", self.client_text, answer.status, reason)
+        status, reason = refusal.answer.status, refusal.reason
+        log.debug("%s: %d %s", self.client_text, status, reason)
         if worker.access_log is not None:
-            subject = Subject(worker.wall_clock(), self.client_text, host, "", "", method, path.partition(b"?")[0])
+            subject = Subject(
+                worker.wall_clock(),
+                self.client_text,
+                refusal.host,
+                refusal.label_kind,
+                refusal.target,
+                method,
+                path.partition(b"?")[0],
+            )
             worker.access_log.write(
                 subject,
-                status=answer.status,
-                bytes_in=0,
-                bytes_out=size,
+                status=status,
+                bytes_in=bytes_in,
+                bytes_out=bytes_out,
                 first_byte_s=None,
                 duration_s=0.0,
                 reused=False,
@@ -363,8 +377,10 @@ class Downstream(Connection):
 class _TurnedAwayError(Exception):
     """A request that goes nowhere, and what its client gets."""
 
-    def __init__(self, answer: Answer, reason: str, host: bytes) -> None:
+    def __init__(self, answer: Answer, reason: str, host: bytes, label_kind: str = "", target: str = "") -> None:
         super().__init__(reason)
+        self.label_kind = label_kind
+        self.target = target
         self.answer = answer
         self.reason = reason
         self.host = host

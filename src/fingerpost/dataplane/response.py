@@ -16,6 +16,7 @@ from fingerpost.http1.framing import (
     encode_chunk,
     encode_last_chunk,
 )
+from fingerpost.http1.grammar import CRLF
 from fingerpost.http1.head import Fields, find_head_end, parse_response, searched_to
 from fingerpost.http1.rewrite import response_head
 
@@ -122,7 +123,7 @@ class ResponseHalf(Outcome):
             self.keep_alive = False  # an early response: what is left of the request would be read as the next one
         length = fields.content_length
         bodiless = self.method == b"HEAD" or status in (204, 304)
-        if length == len(rest) and length and not bodiless:
+        if length == len(rest) and length and not bodiless and status != 426:
             # The usual small answer came in one piece, and goes out in one.
             self.response_framing = _WHOLE
             self._release_upstream(b"")
@@ -152,7 +153,12 @@ class ResponseHalf(Outcome):
             if status == 204:
                 framing_line = b""  # RFC 9110 §8.6, RFC 9112 §6.1: neither field belongs in a 204
         self.response_framing = framing
-        self._relay_response_body(rest, response_head(line, fields, framing_line, self._connection_option()))
+        connection = self._connection_option()
+        if status == 426 and fields.upgrade:
+            # RFC 9110 §15.5.22: it must say which protocol it wants, though Upgrade is a matter of one hop.
+            framing_line += b"Upgrade: " + fields.upgrade + CRLF
+            connection = connection + b", upgrade" if connection else b"upgrade"
+        self._relay_response_body(rest, response_head(line, fields, framing_line, connection))
 
     def _connection_option(self) -> bytes:
         if not self.keep_alive:

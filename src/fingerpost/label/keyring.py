@@ -102,11 +102,12 @@ class Keyring:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Keyring":
-        """Read a key file.
+        """Read a key file; ``~`` is the user's home.
 
         Raises:
             ConfigError: It can't be read or has another form.
         """
+        path = os.path.expanduser(path)
         return cls.parse(_read(path), os.fspath(path))
 
     def dump(self) -> str:

@@ -55,7 +55,7 @@ class Router:
                 self._recent.clear()
             self._recent[host] = route
         if route.expires_at is not None and route.expires_at <= now:
-            raise LabelExpiredError("expired")
+            raise LabelExpiredError("expired", route.kind, str(route.target))
         return route
 
     def _open(self, host: bytes) -> Route:
