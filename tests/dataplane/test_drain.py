@@ -284,8 +284,8 @@ def test_the_port_is_free_again_at_once(new_relay: NewRelay, app: App) -> None:
 
 def test_draining_before_any_listener_was_used_and_with_several(new_relay: NewRelay) -> None:
     relay = new_relay("--listen", "[::1]:0", "--listen", "127.0.0.1:0")
+    relay.child.wait_for(lambda: sum("listening on" in line for line in relay.child.stdout) == 3, "three listeners")
     lines = [line for line in relay.child.stdout if "listening on" in line]
-    assert len(lines) == 3
     ports = [int(line.partition(" for ")[0].rpartition(":")[2]) for line in lines]
     assert len(set(ports)) == 3
     begin_drain(relay)

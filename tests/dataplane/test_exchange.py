@@ -272,6 +272,16 @@ def test_the_status_line_passes_as_it_is(relay: Relay) -> None:
         assert answer.start == b"HTTP/1.1 299 Fine \xe9, really"
 
 
+def test_a_426_names_the_protocol_that_the_app_wants(relay: Relay) -> None:
+    required = (
+        b"HTTP/1.1 426 Upgrade Required\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nno"
+    )
+    answer, wire = answer_to(relay, required)
+    with wire:
+        assert (answer.one(b"upgrade"), answer.one(b"connection")) == (b"websocket", b"upgrade")
+        assert answer.body == b"no"
+
+
 # Interim responses
 
 

@@ -465,13 +465,22 @@ def test_the_apps_end_reaches_the_client(tunnel: tuple[socket.socket, ssl.SSLSoc
     assert read_to_end(client) == b"last words"
 
 
+def come_round(relay: Relay) -> None:
+    """Wait until the worker has finished what it was doing: it has one thread, so an answer means that."""
+    with relay.connection() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: nothing.localhost\r\n\r\n")
+        assert read_response(client)[0] == 404
+
+
 def test_the_clients_end_reaches_the_app_whose_later_bytes_still_arrive(
+    relay: Relay,
     tunnel: tuple[socket.socket, ssl.SSLSocket],
 ) -> None:
     client, served = tunnel
     client.sendall(b"last words")
     client.shutdown(socket.SHUT_WR)
     assert read_to_end(served) == b"last words"
+    come_round(relay)
     served.sendall(b"answer")
     served.unwrap()
     assert read_to_end(client) == b"answer"
@@ -489,6 +498,7 @@ def test_the_clients_end_costs_nothing_that_the_app_was_saying_meanwhile(
     finally:
         os.kill(pid, signal.SIGCONT)
     assert read_to_end(served) == b""
+    come_round(relay)
     served.sendall(b"the end")
     served.unwrap()
     assert read_to_end(client) == BLOCK[:100_000] + b"the end"

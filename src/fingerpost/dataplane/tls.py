@@ -68,15 +68,17 @@ class TlsSocket:
             self._more()  # OpenSSL has more, and epoll will not say so
         return b"".join(pieces)
 
-    def peek(self) -> None:
-        """See whether something waits, be it still encrypted, or the end.
-
-        Raises:
-            BlockingIOError: Nothing.
-            OSError: The peer is gone.
-        """
-        if not self._tls.pending():
+    def is_silent(self) -> bool:
+        """Whether nothing waits to be read: no byte, decrypted or not, and no end."""
+        if self._tls.pending():
+            return False
+        try:
             socket.socket.recv(self._tls, 1, socket.MSG_PEEK)  # SSLSocket's own recv can't peek
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def recv_into(self, buffer: memoryview) -> int:
         """Read into ``buffer``; 0 at the end."""
@@ -98,16 +100,13 @@ class TlsSocket:
 
     def _end(self) -> None:
         """Facts: `unwrap` also reads, and fails for good if it meets data. So: not before all that came was read."""
+        if not self.is_silent():
+            return
+        self._ending = False
         try:
-            self.peek()
-        except BlockingIOError:
-            self._ending = False
-            try:
-                self._tls.unwrap()
-            except (OSError, ValueError):
-                pass  # its answer hasn't come, or it is gone; either way it has been said
-        except OSError:
-            pass  # `recv` will say so
+            self._tls.unwrap()
+        except (OSError, ValueError):
+            pass  # its answer hasn't come, or it is gone; either way it has been said
 
     def close(self) -> None:
         """Close the descriptor."""

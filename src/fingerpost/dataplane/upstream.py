@@ -68,7 +68,7 @@ class Upstream(Connection):
         """Hand the events to the exchange; whatever comes on an idle connection makes it unfit."""
         if self.owner is not None:
             self.owner.on_upstream_event(event)
-        else:
+        elif not isinstance(self.sock, TlsSocket) or not self.sock.is_silent():  # TLS may have called for nothing
             self.pool.discard(self)
 
     def on_deadline(self) -> None:
