@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import trustme
@@ -166,7 +167,8 @@ def test_a_server_without_tls_is_502(relay: Relay, said: bytes) -> None:
             if not said:
                 read_exactly(served, 400)
             served.sendall(said)
-            served.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # the proxy may have had enough
+                served.shutdown(socket.SHUT_WR)
             status, head, _ = read_response(client)
     assert status == 502
     assert b"error=tls_protocol_error" in head

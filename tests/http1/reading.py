@@ -114,7 +114,12 @@ def _take_body(framing: Framing | None, rest: bytes, stream: Iterator[bytes]) ->
 
 
 def _trailers(framing: Framing) -> list[bytes]:
-    return framing.trailers if isinstance(framing, ChunkedFraming) else []
+    return lines_of(framing.trailers) if isinstance(framing, ChunkedFraming) else []
+
+
+def lines_of(kept: bytes) -> list[bytes]:
+    """The lines of a block in which each has its CRLF before it."""
+    return kept.split(b"\r\n")[1:]
 
 
 def split_pairs(lines: Iterable[bytes]) -> Pairs:

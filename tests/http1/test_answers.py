@@ -9,7 +9,7 @@ from fingerpost.http1 import answers
 from fingerpost.http1.answers import BY_STATUS, Answer, preferred, render
 
 from .oracles import h11_response, llhttp_response
-from .reading import Response, read_response, split_pairs
+from .reading import Response, lines_of, read_response, split_pairs
 
 ALL = {name: answer for name, answer in vars(answers).items() if isinstance(answer, Answer)}
 ACCEPTS = {"json": b"application/json", "html": b"text/html", "text": b"*/*"}
@@ -41,7 +41,7 @@ def read(data: bytes) -> tuple[Response, dict[bytes, bytes]]:
     response = read_response([data])
     assert response is not None
     assert response.size == len(data)
-    return response, dict(split_pairs(response.fields.kept))
+    return response, dict(split_pairs(lines_of(response.fields.kept)))
 
 
 @each_answer

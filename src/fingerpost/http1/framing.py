@@ -96,7 +96,7 @@ class ChunkedFraming:
         self._section: bytearray | None = None  # behind the last chunk: its line's CRLF, then the trailers
         self.done = False
         self.surplus = b""
-        self.trailers: list[bytes] = []
+        self.trailers = b""  # its lines, as in `Fields.kept`
 
     def decode(self, data: bytes) -> bytes:
         """See `Framing.decode`. Also raises 431, for trailers that are too large or too many."""
@@ -184,8 +184,6 @@ def encode_chunk(body: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(body), body)
 
 
-def encode_last_chunk(trailers: list[bytes]) -> bytes:
-    """The end of a chunked message."""
-    if not trailers:
-        return b"0\r\n\r\n"
-    return b"0\r\n" + CRLF.join(trailers) + HEAD_END
+def encode_last_chunk(trailers: bytes) -> bytes:
+    """The end of a chunked message; the trailers' lines each have their CRLF before them."""
+    return b"0" + trailers + HEAD_END

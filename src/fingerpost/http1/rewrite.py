@@ -41,7 +41,7 @@ def request_tail(fields: RequestFields, client: Client, cdn_loop_id: bytes, upgr
         upgrade: The protocols to offer, or empty.
         http10: The client spoke HTTP/1.0: no expectation is passed on (RFC 9110 §10.1.1).
     """
-    lines = [b"Host: " + fields.host, *fields.kept]
+    lines = [b"Host: " + fields.host + fields.kept]
     if fields.chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif fields.content_length is not None:
@@ -115,9 +115,6 @@ def response_head(status_line: bytes, fields: Fields, framing: bytes, connection
         framing: The framing field's line with its CRLF, or empty.
         connection: ``close``, ``keep-alive`` (to HTTP/1.0) or ``Upgrade``, or empty for none.
     """
-    lines = [b"HTTP/1.1 " + status_line]
-    lines += fields.kept
     if connection:
-        lines.append(b"Connection: " + connection)
-    lines.append(framing + CRLF)
-    return CRLF.join(lines)
+        framing = b"Connection: " + connection + CRLF + framing
+    return b"HTTP/1.1 %b%b\r\n%b\r\n" % (status_line, fields.kept, framing)
