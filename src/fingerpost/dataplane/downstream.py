@@ -201,8 +201,10 @@ class Downstream(Connection):
         switching = b"" if http10 or not fields.upgrade else rewrite.offered_upgrade(fields)
         rest = data[end + 4 :]
         settings = self.worker.settings
-        framing = request_framing(fields, http10, settings.max_head_bytes, settings.max_fields)
-        if framing is None:
+        framing = None
+        if fields.chunked or fields.content_length:
+            framing = request_framing(fields, http10, settings.max_head_bytes, settings.max_fields)
+        else:
             self.buffered = rest
         try:
             route = self._route(fields)
@@ -240,7 +242,7 @@ class Downstream(Connection):
             raise _TurnedAwayError(answers.NO_SUCH_LABEL, str(error), host) from error
         except MessageError as error:
             raise _TurnedAwayError(answers.BY_STATUS[error.status], error.reason, host) from error
-        if rewrite.loops(fields, worker.cdn_loop_id):
+        if b"cdn-loop" in fields.special and rewrite.loops(fields, worker.cdn_loop_id):
             raise _TurnedAwayError(answers.LOOP, "the request has been here before", host)
         return route
 

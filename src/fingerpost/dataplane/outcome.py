@@ -107,7 +107,8 @@ class Outcome:
 
     def finish(self, reason: str) -> None:
         """The response has gone out whole."""
-        self._end_bulk()
+        if self.bulk is not None:
+            self._end_bulk()
         self._log(reason)
         self.downstream.on_exchange_done(keep=self.keep_alive and self.request_framing is None)
 

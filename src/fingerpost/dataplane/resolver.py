@@ -15,7 +15,7 @@ Callback = Callable[[list[str]], None]
 LookUp = Callable[[str], list[str]]
 """Blocks until it knows the addresses of a name, none if it has none; raises nothing."""
 
-_THREADS = 4
+_THREADS = 8
 _MAX_WAITING_NAMES = 1024
 _MAX_CACHED_NAMES = 4096
 

@@ -74,13 +74,11 @@ class Fields:
     __slots__ = ("chunked", "close", "content_length", "keep_alive", "kept", "special", "upgrade")
 
     def __init__(self, block: bytes, max_fields: int, shapes: "_Shapes") -> None:
-        total = block.count(CRLF)
-        if total > max_fields:
+        # Left over are line ends, and what must not be there: NUL and other control bytes.
+        leftover = len(block.translate(None, FIELD_TEXT))
+        if leftover > 2 * max_fields:
             raise MessageError(431, "too many fields")
-        # Left over must be the lines' CRLFs and nothing else: no bare CR or LF, no NUL, no other control byte.
-        if len(block.translate(None, FIELD_TEXT)) != 2 * total:
-            raise MessageError(400, "a control byte or a bare line end in the fields")
-        kept, special = shapes.split(block, total)
+        kept, special = shapes.split(block, leftover)
         self.kept = kept
         self.special = special
         self.upgrade = b""
@@ -355,23 +353,23 @@ class _Shapes(dict[bytes, _Shape]):
         self._latest = _Shape([b" "], [None], set())  # like no block
         self._latest_pattern = self._latest.compile()
 
-    def split(self, block: bytes, total: int) -> tuple[bytes, dict[bytes, list[bytes]]]:
+    def split(self, block: bytes, leftover: int) -> tuple[bytes, dict[bytes, list[bytes]]]:
         """The lines to pass on, each with its CRLF before it, and the special values.
 
         Args:
-            block: See `Fields`; its bytes and line ends have been checked.
-            total: How many lines it has.
+            block: See `Fields`.
+            leftover: How many of its bytes no field may hold: two for each line's CRLF, or something is wrong.
 
         Raises:
-            MessageError: 400, a name is no token or missing.
+            MessageError: 400, a name is no token or missing, or a control byte or bare line end is there.
         """
         match = self._latest_pattern.fullmatch(block)
-        if match is not None:
+        if match is not None and leftover == 2 * self._latest.total:
             shape, pieces = self._latest, match.groups()
         else:
             shape = self[b"".join(_NAMES.findall(block))]
-            if shape.total != total:
-                raise MessageError(400, "a field line without a colon")
+            if leftover != 2 * shape.total or block.count(CRLF) != shape.total:
+                raise MessageError(400, "a line without a colon, a control byte or a bare line end in the fields")
             pieces = tuple(shape.cut(block))
             shape.uses += 1
             if shape.uses > self.uses_to_compile:

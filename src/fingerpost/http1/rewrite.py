@@ -14,6 +14,8 @@ _OWN_FORWARDED = b"\r\n".join(
     (b"X-Forwarded-For: %b", b"X-Forwarded-Proto: %b", b"X-Forwarded-Host: %b", b"X-Forwarded-Port: %b")
 )
 
+_OWN_WORD = _OWN_FORWARDED + b"\r\nCDN-Loop: %b"
+
 
 class Client(NamedTuple):
     """What the listener knows of a client and what the app is told: all as bytes, ready for a field.
@@ -55,8 +57,11 @@ def request_tail(fields: RequestFields, client: Client, cdn_loop_id: bytes, upgr
         lines.append(b"Connection: " + b", ".join((b"Upgrade",) * bool(upgrade) + (b"TE",) * trailers))
     if fields.expects_continue and not http10:
         lines.append(b"Expect: 100-continue")
-    lines += forwarded_lines(fields, client)
-    lines.append(b"CDN-Loop: " + _list(fields.values(b"cdn-loop"), cdn_loop_id))
+    if client.trusted or b"cdn-loop" in fields.special:
+        lines += forwarded_lines(fields, client)
+        lines.append(b"CDN-Loop: " + _list(fields.values(b"cdn-loop"), cdn_loop_id))
+    else:
+        lines.append(_OWN_WORD % (client.address, client.scheme, fields.host, client.port, cdn_loop_id))
     lines.append(b"\r\n")
     return CRLF.join(lines)
 
