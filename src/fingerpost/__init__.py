@@ -34,7 +34,8 @@ The way of a byte from the client, file by file
     routing/policy        allows the target's address, once its name is resolved
     dataplane/upstream    connects there, or takes a connection from the pool
     http1/rewrite         writes the head anew, from what was understood
-    dataplane/exchange    relays the body, then the response on the way back
+    dataplane/exchange    sends head and body on
+    dataplane/response    relays the response on the way back
     dataplane/tunnel      relays all that follows an upgrade, unread
 """
 

@@ -36,9 +36,10 @@ def keygen(key_file: str | None, rotate: bool, config: str | None, as_json: bool
 
     \b
     To replace a key:
-      1. fingerpost keygen --rotate, and restart each proxy with the new file
+      1. fingerpost keygen --rotate, and give the new file to each proxy
       2. wait until no label sealed with the old key is in use
-      3. delete the old key's line, the last one, and restart again
+      3. delete the old key's line, the last one, everywhere
+    A running proxy notices a changed file within a second.
 
     \b
     Examples:
