@@ -104,7 +104,7 @@ def test_a_sufficient_soft_limit_is_left_alone() -> None:
 
 
 def test_connections_are_lowered_to_what_the_hard_limit_has_room_for() -> None:
-    assert with_limits(256, 1000, 500) == "372 1000 1000"
+    assert with_limits(256, 1000, 500) == "180 1000 1000"
 
 
 def test_a_hard_limit_without_room_for_one_connection_is_a_problem() -> None:

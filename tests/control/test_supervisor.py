@@ -90,7 +90,7 @@ def supervised(worker: str, **options: object) -> Child:
 
 def test_the_orders_are_exactly_what_a_worker_takes() -> None:
     assert set(orders()) == {field.name for field in fields(WorkerSettings)}
-    WorkerSettings.from_json(json.dumps(orders()))
+    WorkerSettings(**json.loads(json.dumps(orders())))
 
 
 def test_a_signal_drains_and_a_drained_worker_means_success() -> None:

@@ -89,20 +89,19 @@ def test_a_name_is_asked_for_again_when_its_time_is_over() -> None:
     assert names.asked == ["app", "app"]
 
 
-def test_a_name_without_an_address_is_not_remembered_as_such(setting: Setting) -> None:
+def test_a_name_without_an_address_is_remembered_as_such_for_a_second(setting: Setting) -> None:
     loop, names, asker = setting
     asker.ask("nobody")
-    asked_again: list[bool] = []
 
-    def twice() -> bool:
-        if asker.count() == 1 and not asked_again:
-            asked_again.append(True)
+    def ask_until_it_is_a_question_again() -> bool:
+        if asker.count():
             asker.ask("nobody")
-        return asker.count() == 2
+        return len(names.asked) == 2
 
-    run_until(loop, twice)
-    assert asker.answers == {"nobody": [[], []]}
-    assert names.asked == ["nobody", "nobody"]
+    begun = loop.now
+    run_until(loop, ask_until_it_is_a_question_again)
+    assert loop.now - begun >= 0.9
+    assert asker.answers["nobody"][:3] == [[], [], []]
 
 
 def test_many_that_ask_for_one_name_make_one_question(setting: Setting) -> None:

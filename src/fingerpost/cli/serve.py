@@ -12,6 +12,7 @@ import click
 from fingerpost.config import Configuration, Settings, catalogue, load
 from fingerpost.config.files import read_files
 from fingerpost.config.settings import shown
+from fingerpost.control.keywatch import KeyWatch
 from fingerpost.control.listeners import Listener, descriptors_needed, hard_limit, make_room, open_listeners
 from fingerpost.control.pidfile import PidFile
 from fingerpost.errors import ConfigError, ConfigProblemsError, FingerpostError
@@ -75,6 +76,7 @@ def serve(config: str | None, **flags: object) -> None:
     configuration = load(flags, os.environ, config)
     settings = configuration.settings
     _log_to_stderr(settings.log_level)
+    keys = KeyWatch(configuration.settings.key_file)  # before the keys are read, so that no change is missed
     files = read_files(configuration)
     for warning in files.warnings:
         log.warning(warning)
@@ -87,7 +89,6 @@ def serve(config: str | None, **flags: object) -> None:
     # Only now: asyncio is the larger part of the start, and a mistake in a setting should show at once.
     import asyncio
 
-    from fingerpost.control.keywatch import KeyWatch
     from fingerpost.control.supervisor import Supervisor, worker_settings
 
     def on_ready() -> None:
@@ -99,8 +100,7 @@ def serve(config: str | None, **flags: object) -> None:
     addresses = [listener.address for listener in listeners]
     orders = worker_settings(settings, files.secrets, addresses, max_connections)
     try:
-        keys = KeyWatch(settings.key_file) if files.secrets.keys else None
-        status = asyncio.run(Supervisor(orders, listeners, on_ready, keys).run())
+        status = asyncio.run(Supervisor(orders, listeners, on_ready, keys if files.secrets.keys else None).run())
     finally:
         if pid_file:
             pid_file.remove()

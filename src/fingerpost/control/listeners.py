@@ -10,7 +10,7 @@ from fingerpost.errors import ConfigError
 
 _BACKLOG = 65535  # the kernel lowers it to net.core.somaxconn
 _DESCRIPTORS_PER_CONNECTION = 2
-_DESCRIPTORS_BESIDES = 256
+_DESCRIPTORS_BESIDES = 640  # pipes, connections that are being turned away, listeners, logs
 
 _REASONS = {
     errno.EADDRINUSE: "an address that nothing else listens on; stop the other program "

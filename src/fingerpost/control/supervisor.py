@@ -55,9 +55,9 @@ def worker_settings(
     orders: dict[str, object] = settings.model_dump(exclude=set(_NOT_FOR_WORKERS))
     orders |= {"keys": secrets.keys, "legacy_key": secrets.legacy_key, "own_listeners": list(own_listeners)}
     # Where the limit on open files leaves room for few, one client must not be able to take them all.
-    per_client = min(settings.max_connections_per_client, max(1, max_connections * 9 // 10))
     if max_connections < settings.max_connections:
-        orders["max_connections_per_client"] = per_client
+        share = max(1, max_connections * 9 // 10)
+        orders["max_connections_per_client"] = min(settings.max_connections_per_client, share)
     return orders | {"max_connections": max_connections}
 
 

@@ -10,6 +10,7 @@ import os
 import queue
 import threading
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 log = logging.getLogger("fingerpost.access_log")
@@ -76,7 +77,7 @@ class AccessLog:
             f'{{"time":"{self._time(started_at)}","client":"{client}","host":{_quote(host)},'
             f'"label_kind":{_name(kind)},"target":{_name(target)},"method":{_quote(method)},"path":{_quote(path)},'
             f'"status":{status or "null"},"bytes_in":{bytes_in},"bytes_out":{bytes_out},"first_byte_s":{first},'
-            f'"duration_s":{duration_s:.4f},"reused":{"true" if reused else "false"},"close_reason":"{reason}"}}\n'
+            f'"duration_s":{duration_s:.4f},"reused":{"true" if reused else "false"},"close_reason":{_text(reason)}}}\n'
         )
         if len(self._lines) >= _FLUSH_LINES:
             self.flush()
@@ -122,15 +123,18 @@ class AccessLog:
     def _write_batches(self) -> None:
         """The thread. After an error it drops what comes for a while, so that a full disk costs nothing."""
         silent_until = 0.0
+        torn = b""
         while (batch := self._batches.get()) is not None:
             if time.monotonic() < silent_until:
                 self.dropped += batch.count("\n")
                 continue
-            data = batch.encode("ascii")
+            data = torn + batch.encode("ascii")
+            torn = b""
             try:
                 while data:
                     data = data[os.write(self._fd, data) :]
             except OSError as error:
+                torn = b"\n"  # a line may have been cut: the next one begins on its own
                 silent_until = time.monotonic() + _RETRY_S
                 self._drop(data.count(b"\n"), error.strerror or "it can't be written")
             else:
@@ -144,6 +148,11 @@ def _quote(data: bytes) -> str:
     if not data.translate(None, _PLAIN):
         return f'"{data.decode("ascii")}"' if data else "null"
     return json.dumps(data.decode("latin-1"))
+
+
+@lru_cache(256)
+def _text(text: str) -> str:
+    return json.dumps(text)
 
 
 def _name(text: str) -> str:

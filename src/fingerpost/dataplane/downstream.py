@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("fingerpost.downstream")
 
 _LINGER_S = 2.0
-_LINGER_BYTES = 1 << 26  # generous: many clients read an early answer, such as a 413, when all of the body is sent
+"""How long the client may be silent after the last answer before the connection is closed."""
+
+_LINGER_AT_MOST_S = 30.0
+"""How long it may go on sending: enough to end an upload that was answered early, and then read the answer."""
+
+_MAX_REMEMBERED_BYTES = 2048
+"""What an idle connection keeps of its last request's fields. Longer ones are understood anew each time."""
 
 
 class Downstream(Connection):
@@ -42,6 +48,7 @@ class Downstream(Connection):
     """
 
     __slots__ = (
+        "_ended",
         "_fields",
         "_fields_block",
         "_lingering",
@@ -68,7 +75,8 @@ class Downstream(Connection):
         self.buffered = b""
         self._searched = 0
         self._serving = False
-        self._lingering = 0  # bytes that may still be thrown away, while the last answer is on its way
+        self._lingering = 0.0  # until when what arrives is thrown away, while the last answer is on its way
+        self._ended = False  # the client has said its last byte meanwhile
         # A client sends much the same fields again and again: what the last ones meant.
         self._fields_block = b""
         self._fields: RequestFields | None = None
@@ -141,6 +149,8 @@ class Downstream(Connection):
             self.arm(self.worker.settings.body_stall_timeout_s)
         elif exchange is not None:
             exchange.on_downstream_flushed()
+        elif self._ended:
+            self.close()
         elif self._lingering:
             self.shut_write()
         else:
@@ -148,10 +158,10 @@ class Downstream(Connection):
 
     def _on_end(self) -> None:
         """The client closed between requests, or in the middle of a head."""
-        if self.buffered:
+        if self.unsent:
+            self.pause_reading()  # the end will be met again, behind what still has to be said and served
+        elif self.buffered:
             self._refuse(answers.BAD_REQUEST, "the client closed in the middle of a head")
-        elif self.unsent:
-            self.pause_reading()
         else:
             self.close()
 
@@ -176,6 +186,8 @@ class Downstream(Connection):
                 self.buffered = data
                 self._refuse(answers.BY_STATUS[error.status], error.reason)
         self._serving = False
+        if self.unsent and self.exchange is None and not self._lingering:
+            self.pause_reading()  # what we said ourselves is not taken: no more is read until it is
 
     def _begin(self, data: bytes, end: int) -> None:
         """Understand the request at the front of ``data``, whose head ends at ``end``, and send it on its way.
@@ -190,7 +202,7 @@ class Downstream(Connection):
             fields = self._fields
         else:
             fields = self._fields = RequestFields(block, self.worker.settings.max_fields)
-            self._fields_block = block
+            self._fields_block = block if len(block) <= _MAX_REMEMBERED_BYTES else b""
             self._tail = b""
         if method == b"CONNECT":
             refusal = _TurnedAwayError(answers.METHOD_REFUSED, "CONNECT is not relayed", fields.host)
@@ -219,6 +231,7 @@ class Downstream(Connection):
             self.buffered = b""
             exchange.begin(data, None, b"")
             return
+        exchange.awaiting_continue = fields.expects_continue and framing is not None and not http10 and not rest
         if http10 or not self._tail:
             self._tail = rewrite.request_tail(fields, self.client, self.worker.cdn_loop_id, switching, http10)
         head = b"%b %b HTTP/1.1\r\n%b" % (method, path, self._tail)
@@ -237,11 +250,11 @@ class Downstream(Connection):
         try:
             route = worker.router.find(host, worker.wall_clock())
         except LabelExpiredError as error:
-            raise _TurnedAwayError(answers.EXPIRED, "expired label", host, error.kind, error.target) from error
+            raise _TurnedAwayError(answers.EXPIRED, "expired label", host, error.kind, error.target) from None
         except LabelError as error:
-            raise _TurnedAwayError(answers.NO_SUCH_LABEL, str(error), host) from error
+            raise _TurnedAwayError(answers.NO_SUCH_LABEL, str(error), host) from None
         except MessageError as error:
-            raise _TurnedAwayError(answers.BY_STATUS[error.status], error.reason, host) from error
+            raise _TurnedAwayError(answers.BY_STATUS[error.status], error.reason, host) from None
         if b"cdn-loop" in fields.special and rewrite.loops(fields, worker.cdn_loop_id):
             raise _TurnedAwayError(answers.LOOP, "the request has been here before", host)
         return route
@@ -306,6 +319,9 @@ class Downstream(Connection):
     def on_exchange_done(self, *, keep: bool) -> None:
         """The exchange is over: go on with the next request, or close."""
         self.exchange = None
+        if not self._fields_block:
+            self._fields = None
+            self._tail = b""
         if not keep:
             self._linger()
         elif not self._serving:
@@ -330,14 +346,17 @@ class Downstream(Connection):
         if self.worker.draining and not self.buffered:
             self._linger()
             return
-        settings = self.worker.settings
+        if self.buffered:
+            self.arm(self.worker.settings.head_timeout_s)
+            self._serve()
+            if self.exchange is not None or self._lingering or self.unsent or self.fd < 0:
+                return
+        # Only now: whole requests that wait must be served before more of them is read, or a client that sends
+        # faster than it is answered would be given ever more room.
         if not self.interest & READ:
             self.resume_reading()
         if not self.buffered:
-            self.arm(settings.keepalive_timeout_s)
-        else:
-            self.arm(settings.head_timeout_s)
-            self._serve()
+            self.arm(self.worker.settings.keepalive_timeout_s)
 
     def _wait(self) -> None:
         """Give the next head its time, unless the worker drains and nothing of one is here."""
@@ -357,7 +376,7 @@ class Downstream(Connection):
         """
         if self.fd < 0:
             return
-        self._lingering = _LINGER_BYTES
+        self._lingering = self.loop.now + _LINGER_AT_MOST_S
         self.buffered = b""
         if not self.unsent:
             self.shut_write()
@@ -365,8 +384,12 @@ class Downstream(Connection):
         self.arm(_LINGER_S)
 
     def _throw_away(self, data: bytes) -> None:
-        self._lingering -= len(data)
-        if not data or self._lingering <= 0:
+        if data:
+            self.arm(min(_LINGER_S, self._lingering - self.loop.now))
+        elif self.unsent:
+            self._ended = True  # it has said all; we haven't
+            self.pause_reading()
+        else:
             self.close()
 
     def close(self) -> None:

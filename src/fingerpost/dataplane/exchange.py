@@ -42,7 +42,7 @@ class Exchange(ResponseHalf):
             try:
                 head += self._take_request_body(rest)
             except MessageError as error:
-                self.fail(answers.BAD_REQUEST, error.reason)
+                self.fail(answers.BY_STATUS[error.status], error.reason)
                 return
         self.first = head
         upstream = self.worker.pool.take(self.route.target, self)
@@ -75,7 +75,8 @@ class Exchange(ResponseHalf):
         if self.request_framing is None:
             downstream.arm(self.worker.settings.response_timeout_s)
         else:
-            downstream.arm(self.worker.settings.body_stall_timeout_s)
+            settings = self.worker.settings
+            downstream.arm(settings.response_timeout_s if self.awaiting_continue else settings.body_stall_timeout_s)
             self.first = b""  # there will be more of it than is kept: it can't be sent again
             if all_sent:
                 downstream.resume_reading()
@@ -96,18 +97,21 @@ class Exchange(ResponseHalf):
         if self.response_framing is not None and self.upstream is None:
             downstream.pause_reading()  # the answer, given early, is on its way out; nobody wants the rest
             return
+        self.awaiting_continue = False
         try:
             body = self._take_request_body(data)
         except MessageError as error:
-            self.fail(answers.BAD_REQUEST, error.reason)
+            self.fail(answers.BY_STATUS[error.status], error.reason)
             return
         settings = self.worker.settings
         if body and not self._send_upstream(body):
             downstream.pause_reading()
-        if not framing.done:
-            downstream.arm(settings.body_stall_timeout_s)
-        elif self.response_framing is None:
+        if self.response_framing is not None:
+            downstream.arm(settings.stream_idle_timeout_s)
+        elif framing.done:
             downstream.arm(settings.response_timeout_s)
+        else:
+            downstream.arm(settings.body_stall_timeout_s)
 
     def on_request_end(self) -> None:
         """The client closed its side. A whole request still gets its answer: the client may be reading."""
@@ -191,7 +195,7 @@ class Exchange(ResponseHalf):
                 self.fail(answers.RESOLVE_TIMEOUT, "no address in time")
             else:
                 self.fail(answers.CONNECT_TIMEOUT, "no connection in time")
-        elif self.request_framing is None:
+        elif self.request_framing is None or self.awaiting_continue:
             self.fail(answers.RESPONSE_TIMEOUT, "no response in time")
         elif self.upstream.unsent:
             self.fail(answers.WRITE_TIMEOUT, "the app stopped reading the request")

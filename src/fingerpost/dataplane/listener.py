@@ -84,7 +84,12 @@ class Listener:
                 sock.close()
             return
         client = Client(address.encode(), b"http", self._port, trusted)
-        Downstream(worker, sock, address, port, client)
+        try:
+            Downstream(worker, sock, address, port, client)
+        except Exception:
+            worker.client_gone(address)
+            sock.close()
+            raise
 
     def _pause(self, error: OSError) -> None:
         """Out of descriptors or memory: stop accepting for a while and say so once, not a million times."""

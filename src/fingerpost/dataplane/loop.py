@@ -87,7 +87,7 @@ class Loop:
                 try:
                     handlers[fd](event)
                 except Exception:
-                    self._bug(handlers[fd])
+                    self._bug(handlers.get(fd, _ignore))
             if self._again:
                 self._run_again()
             for timed in due(now):

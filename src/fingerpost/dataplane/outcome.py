@@ -35,10 +35,12 @@ class Outcome:
         response_framing: The response body that is coming, or None until the final head is here.
         first: The request as it went upstream at first: head and what was there of the body. Kept while it may
             have to be sent again.
+        awaiting_continue: The client waits for the app's 100 before it sends the body.
         started_at: The loop's clock; so is ``first_byte_at``, of the response.
     """
 
     __slots__ = (
+        "awaiting_continue",
         "bulk",
         "bytes_in",
         "bytes_out",
@@ -103,6 +105,7 @@ class Outcome:
         self.chunked_out = False
         self.upstream_reusable = False
         self.bulk: Bulk | None = None
+        self.awaiting_continue = False
         self.full_reads = 0
 
     def finish(self, reason: str) -> None:

@@ -1,5 +1,6 @@
 """Host names → addresses, in a few threads, so that the loop never waits for a name server."""
 
+import logging
 import os
 import queue
 import socket
@@ -18,6 +19,9 @@ LookUp = Callable[[str], list[str]]
 _THREADS = 8
 _MAX_WAITING_NAMES = 1024
 _MAX_CACHED_NAMES = 4096
+_FAILURE_TTL_S = 1.0
+
+log = logging.getLogger("fingerpost.resolver")
 
 
 class Resolver:
@@ -54,17 +58,22 @@ class Resolver:
     def _answer_questions(self) -> None:
         while True:
             host = self._questions.get()
-            self._answers.append((host, self._look_up(host)))
+            try:
+                addresses = self._look_up(host)
+            except Exception:
+                log.exception("looking up a name failed in an unexpected way")
+                addresses = []  # whoever asked must hear something, and the thread must live
+            self._answers.append((host, addresses))
             os.eventfd_write(self._wake_fd, 1)
 
     def _on_answers(self, _event: int) -> None:
         os.eventfd_read(self._wake_fd)
         while self._answers:
             host, addresses = self._answers[0]
-            if addresses:
-                if len(self._cache) >= _MAX_CACHED_NAMES:
-                    self._cache.clear()
-                self._cache[host] = (self._loop.now + self._ttl_s, addresses)
+            if len(self._cache) >= _MAX_CACHED_NAMES:
+                self._cache.clear()
+            ttl_s = self._ttl_s if addresses else min(self._ttl_s, _FAILURE_TTL_S)
+            self._cache[host] = (self._loop.now + ttl_s, addresses)
             callbacks = self._waiting[host]
             while callbacks:
                 callbacks.pop()(addresses)

@@ -39,8 +39,8 @@ class ResponseHalf(Outcome):
         """Epoll's events on the upstream connection."""
         upstream = self.upstream
         assert upstream is not None
-        if event & WRITE and self._flush_upstream(upstream) and self.request_framing is not None:
-            self.downstream.resume_reading()
+        if event & WRITE:
+            self._flush_upstream(upstream)
         if event == WRITE:
             return
         if not upstream.interest & READ:
@@ -63,13 +63,20 @@ class ResponseHalf(Outcome):
         elif data is not None:
             self._on_response_end()
 
-    def _flush_upstream(self, upstream: Upstream) -> bool:
+    def _flush_upstream(self, upstream: Upstream) -> None:
+        """The app reads on: so does what feeds it, and the time begins anew."""
+        settings = self.worker.settings
         try:
-            return upstream.flush()
+            flushed = upstream.flush()
         except OSError:
             upstream.unsent = b""
             upstream.want(READ)
-            return False
+            return
+        if flushed and self.request_framing is not None:
+            self.downstream.resume_reading()
+        if self.response_framing is None:
+            whole = flushed and self.request_framing is None
+            self.downstream.arm(settings.response_timeout_s if whole else settings.body_stall_timeout_s)
 
     def on_downstream_flushed(self) -> None:
         """The client has taken what waited for it: read from the app again, or finish."""
@@ -113,6 +120,9 @@ class ResponseHalf(Outcome):
             return False
         if not self.http10 and not self._send_downstream(response_head(line, fields, b"", b"")):
             return self.upstream is not None
+        if status == 100 and self.awaiting_continue:
+            self.awaiting_continue = False
+            self.downstream.arm(self.worker.settings.body_stall_timeout_s)  # the client's turn
         return True
 
     def _begin_response(self, status: int, line: bytes, app_http10: bool, fields: Fields, rest: bytes) -> None:
@@ -205,6 +215,7 @@ class ResponseHalf(Outcome):
             self.abort("reset in the middle of a body")
             return
         if size is None:
+            self._end_bulk()  # readable, and yet nothing to splice: an urgent byte is in the way; recv steps over it
             return
         if size == 0:
             self._on_response_end()

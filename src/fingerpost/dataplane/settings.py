@@ -5,8 +5,7 @@ part of them that the data plane needs, already validated, so a worker imports n
 Times are seconds, sizes are bytes.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +41,3 @@ class WorkerSettings:
     pool_idle_timeout_s: float
     resolve_ttl_s: float
     drain_timeout_s: float
-
-    def to_json(self) -> str:
-        """Everything as one JSON object. Holds keys: for the worker's socketpair only, never for a log."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "WorkerSettings":
-        """The inverse of `to_json`."""
-        return cls(**json.loads(text))

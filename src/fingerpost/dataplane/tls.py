@@ -80,6 +80,11 @@ class TlsSocket:
             pass
         return False
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether OpenSSL holds decrypted bytes that nobody has read."""
+        return self._tls.pending() > 0
+
     def recv_into(self, buffer: memoryview) -> int:
         """Read into ``buffer``; 0 at the end."""
         data = self.recv(len(buffer))

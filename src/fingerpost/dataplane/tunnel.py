@@ -215,6 +215,9 @@ class End:
         try:
             size = pipe.fill(self.fd)
         except BlockingIOError:
+            # Readable, and yet nothing to splice: an urgent byte is in the way, which recv steps over.
+            self.pipe = None
+            pipe.give_back()
             return
         if not size:
             self._on_end()

@@ -72,9 +72,11 @@ class Upstream(Connection):
             self.pool.discard(self)
 
     def on_deadline(self) -> None:
-        """Idle for too long."""
+        """Idle for too long, or silent while there are other addresses to try."""
         if self.owner is None:
             self.pool.discard(self)
+        elif isinstance(self.owner, Dial):
+            self.owner.on_silence()
 
     def on_bug(self) -> None:
         """Close, and the exchange with it."""
@@ -89,6 +91,8 @@ class Upstream(Connection):
         asked for would be taken for the answer to this request. A poll object of its own asks at a quarter of what
         a peek costs.
         """
+        if isinstance(self.sock, TlsSocket) and self.sock.has_pending:
+            return False
         if self._unread is None:
             self._unread = select.poll()
             self._unread.register(self.fd, select.POLLIN)
@@ -103,7 +107,7 @@ class Upstream(Connection):
     def resume_reading(self) -> None:
         """See `Connection.resume_reading`. What TLS had decrypted when reading stopped makes no event of its own."""
         super().resume_reading()
-        if isinstance(self.sock, TlsSocket):
+        if self.fd >= 0 and isinstance(self.sock, TlsSocket):
             self.loop.again(self.fd)
 
 
@@ -186,24 +190,30 @@ class Dialer:
         resolver: Resolver,
         tls: ssl.SSLContext,
         max_per_target: int,
+        connect_timeout_s: float,
     ) -> None:
         self.loop = loop
         self.pool = pool
         self.policy = policy
         self.tls = tls
+        self.connect_timeout_s = connect_timeout_s
         self._resolver = resolver
         self._max_per_target = max_per_target
 
     def start(self, dial: "Dial") -> None:
         """Begin to connect. The caller hears how it ended, maybe before this returns."""
         target = dial.target
-        if self.pool.open.get(target, 0) >= self._max_per_target:
+        if self.is_full(target):
             dial.fail(answers.AT_LIMIT, "too many connections to the target")
         elif ":" in target.host or target.host.replace(".", "").isdigit():
             dial.try_addresses([target.host])
         else:
             dial.resolving = True
             self._resolver.resolve(target.host, dial.try_addresses)
+
+    def is_full(self, target: Target) -> bool:
+        """Whether ``target`` has as many connections as it may have."""
+        return self.pool.open.get(target, 0) >= self._max_per_target
 
 
 class Dial:
@@ -269,6 +279,9 @@ class Dial:
             except NotAllowedError as error:
                 self._failure = (answers.NOT_ALLOWED, str(error))
                 continue
+            if self._dialer.is_full(self.target):  # others have connected while the name was looked up
+                self._failure = answers.AT_LIMIT, "too many connections to the target"
+                break
             error_number = self._connect(address)
             if error_number == 0:
                 return
@@ -302,7 +315,14 @@ class Dial:
         self._upstream = Upstream(dialer.loop, sock, interest, self.target, dialer.pool, self)
         if connected:
             self._on_connected()
+        elif self._addresses:
+            # A silent address must not use up the time of those behind it.
+            self._upstream.arm(dialer.connect_timeout_s / (len(self._addresses) + 1))
         return 0
+
+    def on_silence(self) -> None:
+        """An address has had its share of the time."""
+        self._failed(errno.ETIMEDOUT)
 
     def _on_connected(self) -> None:
         if self.target.scheme == "https":
@@ -346,6 +366,7 @@ class Dial:
         assert caller is not None
         self._upstream = self.caller = None
         upstream.owner = caller
+        upstream.deadline = NEVER
         upstream.want(READ)
         caller.connected(upstream)
 

@@ -63,6 +63,7 @@ class Worker:
             Resolver(loop, settings.resolve_ttl_s),
             client_context(settings.upstream_ca),
             settings.max_connections_per_target,
+            settings.connect_timeout_s,
         )
         self.router = self._make_router(settings.keys)
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
@@ -100,23 +101,25 @@ class Worker:
 
     def admit(self, address: str, *, counted: bool) -> bool:
         """Count a new connection in, if the limits allow it. Trusted proxies have no limit of their own."""
-        here = self._by_client.get(address, 0)
+        client = _client(address)
+        here = self._by_client.get(client, 0)
         if self.connections >= self.settings.max_connections:
             return False
         if counted and here >= self.settings.max_connections_per_client:
             return False
         self.connections += 1
-        self._by_client[address] = here + 1
+        self._by_client[client] = here + 1
         return True
 
     def client_gone(self, address: str) -> None:
         """Count a connection out."""
         self.connections -= 1
-        left = self._by_client[address] - 1
+        client = _client(address)
+        left = self._by_client[client] - 1
         if left:
-            self._by_client[address] = left
+            self._by_client[client] = left
         else:
-            del self._by_client[address]
+            del self._by_client[client]
 
     # --- orders -----------------------------------------------------------------------------------------------
 
@@ -185,6 +188,11 @@ class Worker:
     def on_bug(self) -> None:
         """The beat or a message failed: go on beating."""
         self.loop.timers.arm(self, self.loop.now + _BEAT_S)
+
+
+def _client(address: str) -> str:
+    """Who counts as one client: an IPv4 address, or an IPv6 /64, which is what one subscriber gets at the least."""
+    return address if ":" not in address else ipaddress.IPv6Address(address.partition("%")[0]).exploded[:19]
 
 
 class _Alarm:

@@ -42,9 +42,6 @@ class AppServers:
         for sock in self._sockets.values():
             sock.close()
 
-    def _run(self) -> None:
-        asyncio.run(self._serve())
-
     async def _serve(self) -> None:
         await asyncio.gather(*(server.serve(sockets=[self._sockets[name]]) for name, server in self._servers.items()))
 

@@ -16,7 +16,6 @@ TARGET = _VISIBLE.replace(b"#", b"")
 """RFC 9112 §3.2: a request target is visible ASCII; a fragment never belongs in one."""
 
 DIGITS = b"0123456789"
-HEX_DIGITS = b"0123456789abcdefABCDEF"
 OWS = b" \t"
 """RFC 9110 §5.6.3 optional white space."""
 

@@ -60,16 +60,17 @@ class Router:
 
     def _open(self, host: bytes) -> Route:
         label, domain = find_label(host, self._domains)
-        problem = LabelError("neither sealed nor legacy")
+        reason = "neither sealed nor legacy"
         if self._keyring is not None and len(label) >= MIN_LABEL_CHARS:
             try:
                 opened = unseal(label, self._keyring, domain=domain)
                 return Route(label, "sealed", opened.target, opened.expires_at)
             except LabelError as error:
-                problem = error  # a legacy label's hex can look like base32, so go on
+                reason = str(error)  # a legacy label's hex can look like base32, so go on
         if self._legacy_key is not None:
             try:
                 return Route(label, "legacy", open_legacy(label, self._legacy_key), None)
             except LabelError as error:
-                problem = problem if len(label) >= MIN_LABEL_CHARS else error
-        raise problem
+                reason = reason if len(label) >= MIN_LABEL_CHARS else str(error)
+        # A new one: an exception that its own frame holds on to is a cycle, and would keep the caller's bytes with it.
+        raise LabelError(reason)
