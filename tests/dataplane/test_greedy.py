@@ -186,6 +186,43 @@ def test_an_idle_connection_does_not_keep_a_large_head(relay: Relay) -> None:
             wire.sock.close()
 
 
+@pytest.mark.parametrize("banner", [b"SSH-2.0-x\r\n", b"\0\1\2\r\n", b"HTTP/2 200\r\n", b"x"])
+def test_an_app_that_speaks_something_else_is_a_502_at_once(relay: Relay, banner: bytes) -> None:
+    def script(talk: Talk) -> None:
+        talk.read_head()
+        talk.send(banner)
+        talk.wait_for_the_end()
+
+    with origin(script) as app, relay.connection() as sock, Wire(sock) as wire:
+        begun = time.monotonic()
+        wire.send(request(relay.host(app.target)))
+        assert wire.read_response().status == 502
+        assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("first", [b"\r\n", b"\x16\x03\x01", b" ", b"\0"])
+def test_what_cannot_become_a_request_is_a_400_at_once(relay: Relay, first: bytes) -> None:
+    with relay.connection() as sock, Wire(sock) as wire:
+        wire.send(first)
+        assert wire.read_response().status == 400
+
+
+def test_a_body_of_a_byte_now_and_then_is_bounded_in_time(new_relay: NewRelay) -> None:
+    relay = new_relay("--body-timeout-s", "1.5")
+    with origin(says_nothing) as app, relay.connection() as sock, Wire(sock) as wire:
+        wire.send(request(relay.host(app.target), "/", "Content-Length: 100000", method="POST"))
+        sock.settimeout(0.1)
+        end = time.monotonic() + 10
+        answer = b""
+        while not answer and time.monotonic() < end:
+            sock.send(b"x")
+            try:
+                answer = sock.recv(4096)
+            except TimeoutError:
+                continue
+        assert answer.startswith(b"HTTP/1.1 408 ")
+
+
 # Dialling, with a loop of the test's own: names that lead to several addresses
 
 

@@ -277,6 +277,11 @@ class Settings(BaseModel):
         "For a request body that stops coming, or a reader that stops reading.",
         "Raise it for clients that pause in the middle of transfers, such as phones that sleep.",
     )
+    body_timeout_s: Seconds = _seconds(
+        3600,
+        "For a whole request body, so that a byte now and then does not hold an app's connection for good.",
+        "Raise it where uploads may take longer, or clients stream for hours in one request.",
+    )
     stream_idle_timeout_s: Seconds = _seconds(
         300,
         "For an app's silence in the middle of a response, such as an event stream.",

@@ -175,8 +175,8 @@ class Downstream(Connection):
             try:
                 end = find_head_end(data, self._searched, self.worker.settings.max_head_bytes)
                 if end < 0:
-                    if data.startswith(CRLF):
-                        raise MessageError(400, "an empty line before the request")
+                    if not data[:1].isalpha():  # an empty line, a TLS handshake: waiting for more would be in vain
+                        raise MessageError(400, "it does not begin with a method")
                     self._searched = searched_to(data)
                     break
                 self.buffered = b""

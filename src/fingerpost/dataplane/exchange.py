@@ -106,7 +106,9 @@ class Exchange(ResponseHalf):
         settings = self.worker.settings
         if body and not self._send_upstream(body):
             downstream.pause_reading()
-        if self.response_framing is not None:
+        if not framing.done and self.worker.loop.now - self.started_at > settings.body_timeout_s:
+            self.fail(answers.HEAD_TOO_SLOW, "the request body took too long")
+        elif self.response_framing is not None:
             downstream.arm(settings.stream_idle_timeout_s)
         elif framing.done:
             downstream.arm(settings.response_timeout_s)

@@ -12,6 +12,7 @@ log = logging.getLogger("fingerpost.loop")
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+ERROR = select.EPOLLERR
 
 Handler = Callable[[int], None]
 """Called with the epoll events of its descriptor. When it raises, its object's ``on_bug()`` closes what it holds."""

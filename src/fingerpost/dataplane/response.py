@@ -100,6 +100,8 @@ class ResponseHalf(Outcome):
             while data:
                 end = find_head_end(data, searched, settings.max_head_bytes)
                 if end < 0:
+                    if data[:7] != b"HTTP/1."[: len(data)]:
+                        raise MessageError(502, "it does not begin as HTTP does")  # waiting for more would be in vain
                     self.head_partial = data
                     return
                 parsed = parse_response(data[:end], settings.max_fields)

@@ -35,6 +35,7 @@ class WorkerSettings:
     connect_timeout_s: float
     response_timeout_s: float
     body_stall_timeout_s: float
+    body_timeout_s: float
     stream_idle_timeout_s: float
     keepalive_timeout_s: float
     tunnel_idle_timeout_s: float

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fingerpost.dataplane.access_log import Subject
 from fingerpost.dataplane.connection import Connection, cut
-from fingerpost.dataplane.loop import READ, WRITE, Loop
+from fingerpost.dataplane.loop import ERROR, READ, WRITE, Loop
 from fingerpost.dataplane.splice import FULL_READS_TO_START, Pipe
 from fingerpost.dataplane.timers import NEVER
 
@@ -142,7 +142,9 @@ class End:
             if self.tunnel.closed or event == WRITE:
                 return
             if not self.interest & READ:
-                if event & ~(READ | WRITE):
+                if event & ERROR:
+                    self.tunnel.close("reset")
+                elif event & ~(READ | WRITE):
                     self._on_hang_up()
             elif self.pipe is not None:
                 self._splice(self.pipe)
@@ -152,7 +154,7 @@ class End:
             self.tunnel.close("reset")
 
     def _on_hang_up(self) -> None:
-        """Both directions of this socket are over, or it was reset, while nothing is read from it.
+        """Both directions of this socket are over, while nothing is read from it.
 
         EPOLLHUP can't be masked, so until the peer has taken what waits, the socket leaves epoll.
         """
