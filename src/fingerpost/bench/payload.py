@@ -23,8 +23,8 @@ def message(tunnel: int, index: int, size: int) -> bytes:
 
 
 def websocket_key(tunnel: int) -> bytes:
-    """A Sec-WebSocket-Key, different for each tunnel."""
-    return base64.b64encode(_STAMP.pack(tunnel, 0) * 2)
+    """A Sec-WebSocket-Key, different for each tunnel. Any number will do."""
+    return base64.b64encode(_STAMP.pack(tunnel % (1 << 32), 0) * 2)
 
 
 def websocket_accept(key: bytes) -> bytes:

@@ -97,12 +97,9 @@ class Fields:
         value = values[0] if len(values) == 1 else b",".join(values)
         if len(value) > _MAX_SHORT_BYTES:
             raise MessageError(400, "Connection is too long")
-        options = _connection_options(value)
-        self.close = b"close" in options
-        self.keep_alive = b"keep-alive" in options
-        if b"upgrade" in options:
+        self.close, self.keep_alive, upgrade, named = _connection_options(value)
+        if upgrade:
             self.upgrade = b", ".join(self.special.get(b"upgrade", _NO_VALUES))
-        named = options - _NOT_FIELDS
         if named:
             lines = self.kept.split(CRLF)
             self.kept = CRLF.join(line for line in lines if line.partition(b":")[0].lower() not in named)
@@ -143,9 +140,10 @@ class RequestFields(Fields):
 
 
 @lru_cache(256)
-def _connection_options(value: bytes) -> frozenset[bytes]:
-    """The lower-case options of a Connection field. The same few come all the time."""
-    return frozenset(option.strip(OWS) for option in value.lower().split(b","))
+def _connection_options(value: bytes) -> tuple[bool, bool, bool, frozenset[bytes]]:
+    """Close, keep-alive, upgrade, and the other fields that a Connection field names. The same few come often."""
+    options = frozenset(option.strip(OWS) for option in value.lower().split(b","))
+    return b"close" in options, b"keep-alive" in options, b"upgrade" in options, options - _NOT_FIELDS
 
 
 def find_head_end(data: bytes, searched: int, max_bytes: int) -> int:
