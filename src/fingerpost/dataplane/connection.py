@@ -48,7 +48,7 @@ class Connection:
     """One watched socket.
 
     Attributes:
-        sock: The socket, or None when this object no longer owns it.
+        sock: The socket.
         fd: Its descriptor.
         interest: The events asked for.
         unsent: What the kernel didn't take.

@@ -58,7 +58,7 @@ def show(
     console: Console,
     links: Mapping[str, str],
     app_names: Mapping[str, str],
-    news: Iterable[dict[str, Any] | str],
+    news: News,
 ) -> None:
     """Print the links, then whatever ``news`` brings, until it ends or the user interrupts.
 
