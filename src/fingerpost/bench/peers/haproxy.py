@@ -1,0 +1,91 @@
+"""HAProxy, with the configuration that a competent operator would write for this."""
+
+from typing import ClassVar
+
+from fingerpost.bench.peers.descriptors import descriptors
+from fingerpost.bench.peers.installed import Installed, find_program
+from fingerpost.bench.peers.peer import Plan
+
+_HAPROXY = """\
+global
+  nbthread {threads}
+  maxconn {connections}
+  maxpipes {pipes}
+defaults
+  mode http
+  timeout connect 60s
+  timeout client 1h
+  timeout server 1h
+  timeout tunnel 1h
+  timeout http-keep-alive 1h
+  option http-keep-alive
+  http-reuse always
+{splice}{log}
+frontend public
+  bind 127.0.0.1:{port} backlog 65535
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Port %[dst_port]
+{capture}  use_backend %[req.hdr(host),lower,map({folder}/hosts.map)]
+{backends}
+"""
+
+_HAPROXY_PIPES = 500  # for splicing: far more than one bulk transfer needs
+
+_HAPROXY_LOG = """\
+  log stdout format raw daemon info
+  log-format '{"time":"%T","client":"%ci","host":"%[capture.req.hdr(0)]","method":"%HM","path":"%HU",'\
+'"status":%ST,"bytes":%B,"ms":%Ta,"upstream":"%b"}'
+"""
+
+
+class HAProxy(Installed):
+    """One process that has the threads, told to move bodies and tunnels inside the kernel (splice)."""
+
+    name = program = "haproxy"
+    splice: ClassVar[bool] = True
+
+    def command(self, plan: Plan) -> list[str]:
+        """In the foreground, without a master process."""
+        config = plan.folder / "haproxy.cfg"
+        config.write_text(haproxy_config(plan, splice=self.splice))
+        (plan.folder / "hosts.map").write_text(haproxy_map(plan))
+        return [find_program(self.program) or self.program, "-db", "-f", str(config)]
+
+    def logs_to_stdout(self) -> bool:
+        """It can write its log to a descriptor, not to a file."""
+        return True
+
+
+class HAProxyPlain(HAProxy):
+    """HAProxy without being told to splice, which is its default: a second yardstick for bulk."""
+
+    name = "haproxy-plain"
+    splice: ClassVar[bool] = False
+    only_for: ClassVar[frozenset[str]] = frozenset({"bulk"})
+
+
+def haproxy_config(plan: Plan, *, splice: bool) -> str:
+    """The text of haproxy.cfg. Its log goes to standard output."""
+    logged = plan.access_log is not None
+    return _HAPROXY.format(
+        threads=plan.workers,
+        # Two descriptors a connection and a pipe, and some for HAProxy itself: it refuses to start with less.
+        connections=(descriptors() - 200) // 2 - _HAPROXY_PIPES,
+        pipes=_HAPROXY_PIPES,
+        folder=plan.folder,
+        port=plan.port,
+        # Not "splice-auto": that needed three times the CPU in the bulk work, and no less anywhere else.
+        splice="  option splice-request\n  option splice-response\n" if splice else "",
+        log=_HAPROXY_LOG if logged else "",
+        capture="  http-request capture req.hdr(host) len 80\n" if logged else "",
+        backends="\n".join(
+            f"backend u{upstream}\n  server app 127.0.0.1:{upstream}" for upstream in plan.ports_by_host.values()
+        ),
+    )
+
+
+def haproxy_map(plan: Plan) -> str:
+    """The text of hosts.map."""
+    return "".join(f"{host} u{upstream}\n" for host, upstream in plan.ports_by_host.items())
