@@ -1,0 +1,110 @@
+"""How far each peer came in the capacity experiment: bands of steps at which all, some or nothing was exchanged."""
+
+from dataclasses import dataclass
+
+from fingerpost.bench.results.published import CAPACITY, TITLES
+from fingerpost.bench.results.summary import Row, Summary
+from fingerpost.bench.run import ALL, RELAY_FAILED, SOME_LOST, Asked
+
+VERDICTS = (ALL, SOME_LOST, RELAY_FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Neighbouring steps with the same verdict.
+
+    Attributes:
+        above: Where it begins: the last step of the band before it, or 0.
+        to: Its last step.
+    """
+
+    above: float
+    to: float
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far one peer came.
+
+    Attributes:
+        all_to: The last step up to which every round of every step exchanged all; None if not even the first did.
+        some_lost: The first step at which some was lost, None without one; ``failed`` likewise.
+        why: What the first step that went wrong says.
+    """
+
+    peer: str
+    bands: tuple[Band, ...]
+    all_to: str | None
+    some_lost: str | None
+    failed: str | None
+    why: str
+
+
+def is_capacity(asked: Asked) -> bool:
+    """Whether an experiment's steps end in verdicts."""
+    return asked.name == "capacity"
+
+
+def reach(summary: Summary, asked: Asked, peer: str) -> Reach:
+    """How far the peer came, by the worst round of each step."""
+    rows = [row for point in asked.points if (row := summary.row(asked.name, point, peer))]
+    verdicts = [step_verdict(row) for row in rows]
+    first = {verdict: row.point for row, verdict in reversed(list(zip(rows, verdicts, strict=True)))}
+    bad = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict != ALL]
+    good = rows[: rows.index(bad[0])] if bad else rows
+    return Reach(
+        peer,
+        tuple(_bands(rows, verdicts)),
+        good[-1].point if good else None,
+        first.get(SOME_LOST),
+        first.get(RELAY_FAILED),
+        reason(bad[0]) if bad else "",
+    )
+
+
+def published_reaches(asked: Asked) -> list[Reach]:
+    """The published relays in the same form, as far as this run's steps go."""
+    most = max((_position(point, asked) for point in asked.points), default=0)
+    found = []
+    for relay, limits in CAPACITY.items():
+        ends = ((ALL, limits.all_to), (SOME_LOST, limits.some_lost_to), (RELAY_FAILED, max(limits.failed_from, most)))
+        bands = []
+        above = 0.0
+        for verdict, end in ends:
+            if end > above:
+                bands.append(Band(above, end, verdict))
+                above = end
+        lost = str(limits.some_lost_to) if limits.some_lost_to > limits.all_to else None
+        found.append(Reach(TITLES[relay], tuple(bands), str(limits.all_to), lost, str(limits.failed_from), ""))
+    return found
+
+
+def reason(row: Row) -> str:
+    """Why a step went wrong: what could not be measured, or what the relay said last, or nothing."""
+    said = [text.splitlines()[-1].strip() for text in row.said]
+    return "; ".join([*row.failures, *said][:2])
+
+
+def step_verdict(row: Row) -> str:
+    """The worst verdict of a step; one that could not be measured at all has none of its own."""
+    if row.failures and not row.verdict:
+        return RELAY_FAILED
+    return row.verdict or (SOME_LOST if row.faults else ALL)
+
+
+def _bands(rows: list[Row], verdicts: list[str]) -> list[Band]:
+    bands: list[Band] = []
+    above = 0.0
+    for number, (row, verdict) in enumerate(zip(rows, verdicts, strict=True), 1):
+        to = float(row.point) if row.point.isdecimal() else number
+        if bands and bands[-1].verdict == verdict:
+            bands[-1] = Band(bands[-1].above, to, verdict)
+        else:
+            bands.append(Band(above, to, verdict))
+        above = to
+    return bands
+
+
+def _position(point: str, asked: Asked) -> float:
+    return float(point) if point.isdecimal() else asked.points.index(point) + 1
