@@ -1,17 +1,60 @@
 """The relays under measurement: one module for each, `peer` for what they have in common."""
 
 import os
+import re
 
+from fingerpost.bench.peers.chp import CHP
+from fingerpost.bench.peers.custom import Custom
 from fingerpost.bench.peers.direct import Direct
 from fingerpost.bench.peers.fingerpost import Fingerpost
+from fingerpost.bench.peers.go import Go, GoReverseProxy
 from fingerpost.bench.peers.haproxy import HAProxy, HAProxyPlain
 from fingerpost.bench.peers.nginx import Nginx
+from fingerpost.bench.peers.node import Node
 from fingerpost.bench.peers.peer import DOMAIN, Peer, Plan
+from fingerpost.bench.peers.toolchain import default_cache
 
-__all__ = ["DOMAIN", "Direct", "Fingerpost", "HAProxy", "HAProxyPlain", "Nginx", "Peer", "Plan", "known_peers"]
+__all__ = [
+    "CHP",
+    "DOMAIN",
+    "Custom",
+    "Direct",
+    "Fingerpost",
+    "Go",
+    "GoReverseProxy",
+    "HAProxy",
+    "HAProxyPlain",
+    "Nginx",
+    "Node",
+    "Peer",
+    "Plan",
+    "default_cache",
+    "known_peers",
+    "peer_named",
+]
 
 
 def known_peers() -> list[Peer]:
-    """All that can be named, in the order of their turns."""
+    """All that have a name of their own, in the order of their turns."""
     cores = max(2, len(os.sched_getaffinity(0)))
-    return [Fingerpost(), Fingerpost(cores), Nginx(), HAProxy(), HAProxyPlain(), Direct()]
+    relays = [Fingerpost(), Fingerpost(cores), Go(), Node(), Nginx(), HAProxy(), HAProxyPlain(), GoReverseProxy()]
+    return [*relays, CHP(), Direct()]
+
+
+def peer_named(text: str) -> Peer:
+    """The peer of a ``--peer`` argument: a known name, ``fingerpost-N`` with any N, or ``NAME=COMMAND``.
+
+    Raises:
+        ValueError: There is no such peer, or the command has another form; the message says what there is.
+    """
+    known = {peer.name: peer for peer in known_peers()}
+    if "=" in text:
+        custom = Custom.parse(text)
+        if custom.name in known:
+            raise ValueError(f"{custom.name} is the name of another peer; give yours its own")
+        return custom
+    if text in known:
+        return known[text]
+    if match := re.fullmatch(r"fingerpost-([1-9][0-9]{0,2})", text, re.ASCII):
+        return Fingerpost(int(match[1]))
+    raise ValueError(f"no peer {text!r}; there are {', '.join(known)}, and NAME=COMMAND for any other relay")

@@ -21,7 +21,7 @@ class Fingerpost(Peer):
 
     def __init__(self, workers: int = 1) -> None:
         self.name = "fingerpost" if workers == 1 else f"fingerpost-{workers}"
-        self._workers = workers
+        self._workers = self.parallel = workers
 
     def missing(self) -> str | None:
         """Whether this version runs so many workers; the benchmark is part of it, so it is always there."""

@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from fingerpost.bench.peers.descriptors import descriptors
-from fingerpost.bench.peers.installed import Installed, find_program
+from fingerpost.bench.peers.installed import Installed, descriptors, find_program
 from fingerpost.bench.peers.peer import Plan
 
 _HAPROXY = """\

@@ -43,6 +43,8 @@ class Peer:
         adds_forwarding_fields: Whether it parses each request and adds the X-Forwarded-* fields, rather than
             passing bytes on after it has read where to.
         descriptors_per_tunnel: What one tunnel costs it.
+        parallel: How many CPUs it is meant to use at a time. One that is meant for more than the relay's share isn't
+            pinned.
     """
 
     name: str = ""
@@ -51,6 +53,7 @@ class Peer:
     labels: ClassVar[Literal["sealed", "legacy"]] = "sealed"
     adds_forwarding_fields: ClassVar[bool] = True
     descriptors_per_tunnel: ClassVar[int] = 2
+    parallel: int = 1
 
     def missing(self) -> str | None:
         """Why it can't be measured here, or None. Asked often, so it is cheap and builds nothing."""

@@ -1,0 +1,3 @@
+module fingerpost-bench
+
+go 1.23
