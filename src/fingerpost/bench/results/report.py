@@ -67,7 +67,7 @@ def page(summary: Summary, pictures: Sequence[Picture]) -> str:
             f"<ul>{''.join(f'<li>{escape(caveat)}</li>' for caveat in CAVEATS)}</ul>",
             _context(summary),
             _missing(summary),
-            *(_table(sheet) for sheet in [sheets.bars_sheet(summary)] if sheet),
+            _bars(summary),
             *(_experiment(summary, asked, pictures) for asked in run.asked),
             _reproduce(summary),
         ]
@@ -105,6 +105,11 @@ def _missing(summary: Summary) -> str:
         return ""
     items = "".join(f"<li><b>{escape(name)}</b>: {escape(why)}</li>" for name, why in gone.items())
     return f"<h2>Missing</h2>\n<p>These relays were asked for and could not be measured here.</p>\n<ul>{items}</ul>"
+
+
+def _bars(summary: Summary) -> str:
+    sheet = sheets.bars_sheet(summary)
+    return f"<h2>Bars</h2>\n{_table(sheet)}" if sheet else ""
 
 
 def _experiment(summary: Summary, asked: Asked, pictures: Sequence[Picture]) -> str:

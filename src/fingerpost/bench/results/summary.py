@@ -32,9 +32,10 @@ class Spread:
         found = list(values)
         return cls(median(found), min(found), max(found), len(found)) if found else None
 
-    def overlaps(self, other: "Spread") -> bool:
-        """Whether the two ranges have a value in common."""
-        return self.lowest <= other.highest and other.lowest <= self.highest
+    @property
+    def width(self) -> float:
+        """From lowest to highest."""
+        return self.highest - self.lowest
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from fingerpost.bench.results.summary import Row, Spread
 from fingerpost.bench.run import FIGURES, SOME_LOST, Asked
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+OVER = "\N{DIVISION SIGN}"
 DASH = "\N{EN DASH}"
 NOTHING = DASH
 
@@ -58,9 +59,11 @@ def times(ratio: Spread | None) -> str:
     return f"{TIMES}{ratio.median:.2f}" if ratio else ""
 
 
-def title(figure: str, asked: Asked) -> str:
+def title(figure: str, asked: Asked | None = None) -> str:
     """A figure's short title, with what a unit is in this experiment."""
-    return f"CPU per {asked.unit_of_work}" if figure == "cpu_us" else _SHORT.get(figure, FIGURES[figure].title)
+    if figure == "cpu_us":
+        return f"CPU per {asked.unit_of_work if asked else 'unit'}"
+    return _SHORT.get(figure, FIGURES[figure].title)
 
 
 def unit(figure: str) -> str:

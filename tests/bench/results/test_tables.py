@@ -1,0 +1,125 @@
+"""What is printed at the end of a run."""
+
+# ruff: noqa: RUF001 - these signs are in what is printed
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from fingerpost.bench.results import tables
+from fingerpost.bench.run import Run, Sample
+
+from .runs import CAPACITY, MESSAGES, SERVERS, degenerate, rounds, run, whole
+
+
+def printed(of: Run, width: int = 100) -> str:
+    out = io.StringIO()
+    tables.print_run(Console(file=out, width=width), of)
+    return out.getvalue()
+
+
+def line_of(text: str, *words: str) -> str:
+    """The one line that has all the words."""
+    (line,) = [line for line in text.splitlines() if all(word in line for word in words)]
+    return line
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+def test_no_line_is_wider_than_the_terminal_and_no_figure_is_cut(width: int) -> None:
+    text = printed(whole(), width)
+    assert max(map(len, text.splitlines())) <= width
+    for figure in ("2.20", "2.00–2.60", "3.30", "14.5", "33.5", "20,500", "×1.20", "12 lost"):
+        assert figure in text
+    assert "…" not in text
+
+
+def test_median_range_ratio_and_load_stand_in_a_cell() -> None:
+    text = printed(
+        run([SERVERS], [s for s in whole().samples if s.experiment == "servers" and s.peer in ("fingerpost", "go")])
+    )
+    lines = text.splitlines()
+    time = next(number for number, line in enumerate(lines) if line.startswith("50 "))
+    # 2.4 to 2.0 is the same ratio in each round.
+    assert re.split(r"\s{2,}", lines[time].strip())[:3] == ["50", "2.20", "2.64"]
+    assert lines[time + 1].split()[:2] == ["2.00–2.60", "2.40–3.12"]
+    assert lines[time + 2].split()[0] == "×1.20"
+    assert "load 60%" in text
+
+
+def test_what_went_wrong_stands_below_with_the_relays_own_words() -> None:
+    text = printed(whole())
+    assert "nginx at varied: 3 × altered, 1 × late; it ended at once: <b>port</b> in use" in text
+    assert "<script>x</script>" in text
+    assert "go at 1500: relay failed: 1,500 × closed early" in text
+    assert "    accept4: too many open files\n" in re.sub(" +\n", "\n", text)
+
+
+def test_a_missing_peer_is_said_to_be_missing() -> None:
+    assert line_of(printed(whole()), "node is missing: no node on the PATH")
+
+
+def test_where_the_load_was_the_bottleneck_cpu_is_the_figure_to_read() -> None:
+    text = " ".join(printed(whole()).split())
+    # nginx's load was busy at both points; direct has no relay that could have been waited for.
+    assert "The load was the bottleneck for nginx: it was busy while the relay still had time left." in text
+    assert "There CPU per message is the figure to read, not the time." in text
+
+
+def test_a_busy_relay_is_not_excused_by_a_busy_load() -> None:
+    samples = rounds(SERVERS, "50", "go", {"seconds": [1.0], "load_busy": [0.95], "relay_busy": [0.93]})
+    assert "bottleneck" not in printed(run([SERVERS], samples))
+    assert "bottleneck" in printed(run([SERVERS], samples, pinned={"relay": "0,1", "load": "2"}))
+
+
+def test_capacity_tells_each_step_and_how_far_everyone_came() -> None:
+    text = printed(Run(whole().context, [CAPACITY], whole().of("capacity")))
+    assert line_of(text, "1500 ", "failed").split() == ["1500", "all", "failed"]
+    assert line_of(text, "1000 ", "12 lost").split() == ["1000", "all", "12", "lost"]
+    # All to 500, some lost from 1000, failed from 1500.
+    assert line_of(text, "go ", "500", "1000", "1500")
+    assert line_of(text, "Go, published").split()[2:] == ["5000", "5500", "6000"]
+
+
+def test_a_verdict_of_some_rounds_says_of_how_many() -> None:
+    samples = [
+        Sample("capacity", "500", n, "go", {"lost": n % 2}, {}, None, ("all exchanged", "some lost")[n % 2])
+        for n in (1, 2, 3)
+    ]
+    text = printed(run([CAPACITY], samples))
+    assert line_of(text, "500 ", "1 lost")
+    assert "2 of 3" in text
+
+
+def test_bars_are_judged_at_the_end() -> None:
+    text = printed(whole())
+    assert "0.833 × go at 75" in text or "0.833 × go at 50" in text
+    assert "≤ go: met" in text
+    assert "≤ node: not measured" in text
+
+
+SHOWN = {
+    "nothing measured": "fingerpost against the bars",
+    "every sample failed": "fingerpost at varied to identical: no",
+    "every sample with faults": "go at 50: 2 × lost",
+    "one point, one round": "servers: time (s)",
+    "interrupted": "The run was interrupted",
+    "no context": "direct",
+}
+
+
+@pytest.mark.parametrize("name", list(degenerate()))
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_run_that_came_to_little_is_shown_as_far_as_it_came(name: str, width: int) -> None:
+    assert SHOWN[name] in printed(degenerate()[name], width)
+
+
+def test_an_interrupted_run_says_what_it_has_nothing_of() -> None:
+    text = printed(degenerate()["interrupted"])
+    assert "The run was interrupted: nothing was measured at 75." in text
+    assert "The run was interrupted before messages began." in text
+
+
+def test_one_round_has_no_range() -> None:
+    assert "–" not in printed(run([MESSAGES], rounds(MESSAGES, "", "go", {"cpu_us": [3.0]}))).partition("messages")[2]
