@@ -163,7 +163,7 @@ def test_the_report_begins_with_the_caveats_and_ends_with_the_command(folder: Pa
         "Only ratios within one run",
         "a processor",
         "no node on the PATH",
-        "capacity",
+        "1 client per server",
         "2.20",
         "fingerpost bench all",
     ]
