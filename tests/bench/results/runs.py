@@ -79,7 +79,12 @@ def whole() -> Run:
     }
     samples += rounds(MESSAGES, "", "fingerpost", {"cpu_us": [14.0, 15.0], **latencies})
     samples += rounds(MESSAGES, "", "nginx", {"cpu_us": [14.0, 14.5], **latencies})
-    samples += rounds(REQUESTS, "varied", "fingerpost", {"cpu_us": [33.0, 34.0], "per_s": [20000.0, 21000.0]})
+    samples += rounds(
+        REQUESTS,
+        "varied",
+        "fingerpost",
+        {"cpu_us": [33.0, 34.0], "per_s": [20000.0, 21000.0], "noted_kib_0": [7.0, 8.0]},
+    )
     samples += rounds(REQUESTS, "identical", "fingerpost", {"cpu_us": [30.0, 30.5], "per_s": [22000.0, 21000.0]})
     samples.append(
         Sample("requests", "varied", 1, "nginx", {"cpu_us": 1.0}, {"altered": 3, "late": 1}, said="<script>x</script>")

@@ -31,6 +31,10 @@ def test_other_parameters_have_nothing_to_stand_beside() -> None:
     assert seconds(replace(SERVERS, parameters={"clients": 10, "messages": 100})) == {}
 
 
+def test_other_parameters_have_no_limits_to_stand_beside() -> None:
+    assert published_reaches(replace(CAPACITY, parameters={"clients": 2})) == []
+
+
 def test_published_capacity_as_bands() -> None:
     go, node = published_reaches(replace(CAPACITY, points=("500", "7000")))
     assert go.bands == (Band(0, 5000, ALL), Band(5000, 5500, SOME_LOST), Band(5500, 7000, RELAY_FAILED))

@@ -1,12 +1,16 @@
 """How far each peer came in the capacity experiment: bands of steps at which all, some or nothing was exchanged."""
 
+import re
 from dataclasses import dataclass
 
-from fingerpost.bench.results.published import CAPACITY, TITLES
+from fingerpost.bench.results.published import CAPACITY, TITLES, as_published
 from fingerpost.bench.results.summary import Row, Summary
 from fingerpost.bench.run import ALL, RELAY_FAILED, SOME_LOST, Asked
 
-VERDICTS = (ALL, SOME_LOST, RELAY_FAILED)
+_TROUBLE = re.compile(
+    r"too many|EMFILE|ENFILE|error|fatal|panic|out of|refused|cannot|can't|killed|fail", re.IGNORECASE
+)
+_MOST_CHARACTERS = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,9 @@ def reach(summary: Summary, asked: Asked, peer: str) -> Reach:
 
 
 def published_reaches(asked: Asked) -> list[Reach]:
-    """The published relays in the same form, as far as this run's steps go."""
+    """The published relays in the same form, as far as this run's steps go; none beside other parameters."""
+    if not as_published(asked):
+        return []
     most = max((_position(point, asked) for point in asked.points), default=0)
     found = []
     for relay, limits in CAPACITY.items():
@@ -81,9 +87,15 @@ def published_reaches(asked: Asked) -> list[Reach]:
 
 
 def reason(row: Row) -> str:
-    """Why a step went wrong: what could not be measured, or what the relay said last, or nothing."""
-    said = [text.splitlines()[-1].strip() for text in row.said]
-    return "; ".join([*row.failures, *said][:2])
+    """Why a step went wrong: what could not be measured, and what the relay said about it; empty if nobody said."""
+    said = [_telling_line(text) for text in row.said]
+    return "; ".join(dict.fromkeys([*row.failures, *said][:2]))
+
+
+def _telling_line(said: str) -> str:
+    """The line that names the trouble: the first that sounds like it, since stack traces follow; else the last."""
+    lines = [line.strip() for line in said.splitlines()]
+    return next((line for line in lines if _TROUBLE.search(line)), lines[-1])[:_MOST_CHARACTERS]
 
 
 def step_verdict(row: Row) -> str:

@@ -31,7 +31,16 @@ def lines(summary: Summary, asked: Asked, figure: str) -> Figure:
     for relay, values in theirs.items():
         x = [_position(asked, point) for point in values]
         look = looks([relay])[relay]
-        (line,) = axes.plot(x, list(values.values()), color=look.colour, linewidth=1, linestyle=(0, (4, 3)), alpha=0.8)
+        (line,) = axes.plot(
+            x,
+            list(values.values()),
+            color=look.colour,
+            linewidth=1,
+            linestyle=(0, (4, 3)),
+            marker=".",
+            markersize=4,
+            alpha=0.8,
+        )
         line.set_label(f"{relay}, published\n(other machine)")
         ends.append((list(values.values())[-1], line))
     _dress(drawn, axes, asked, figure)

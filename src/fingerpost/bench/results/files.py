@@ -62,7 +62,7 @@ def _write_csv(file: Path, rows: Iterable[Sequence[object]]) -> Path:
 
 def _sample_rows(run: Run) -> Iterable[Sequence[object]]:
     """One row a sample. A figure that it doesn't have is an empty cell, not 0."""
-    names = list(FIGURES)
+    names = _figures(run)
     yield ["experiment", "point", "round", "peer", "sound", *names, "verdict", "faults", "failure", "said"]
     for s in run.samples:
         figures = [s.figures.get(name, "") for name in names]
@@ -83,7 +83,7 @@ def _sample_rows(run: Run) -> Iterable[Sequence[object]]:
 
 def _summary_rows(summary: Summary) -> Iterable[Sequence[object]]:
     """One row for each experiment, point and peer; every figure with its range over the sound rounds."""
-    names = list(FIGURES)
+    names = _figures(summary.run)
     ranges = [f"{name}_{part}" for name in names for part in ("median", "lowest", "highest")]
     yield ["experiment", "point", "peer", "rounds", "sound_rounds", *ranges, "verdict", "faults", "failures"]
     for row in summary.rows():
@@ -94,3 +94,8 @@ def _summary_rows(summary: Summary) -> Iterable[Sequence[object]]:
         faults = ";".join(f"{kind}={count}" for kind, count in row.faults.items())
         place = [row.experiment, row.point, row.peer, row.rounds, row.sound_rounds]
         yield [*place, *values, row.verdict, faults, "; ".join(row.failures)]
+
+
+def _figures(run: Run) -> list[str]:
+    """The known figures, and whatever else an experiment noted down."""
+    return list(dict.fromkeys([*FIGURES, *(name for sample in run.samples for name in sample.figures)]))

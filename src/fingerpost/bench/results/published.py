@@ -3,9 +3,7 @@
 They are for the shape of a curve and never for a ratio: seconds of two machines can't be divided.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from fingerpost.bench.run import Asked
 
@@ -26,8 +24,9 @@ SECONDS: dict[str, dict[str, tuple[float, ...]]] = {
 PARAMETERS: dict[str, dict[str, float]] = {
     "servers": {"clients": 10, "messages": 1000, "size": 1024},
     "clients": {"servers": 10, "messages": 1000, "size": 1024},
+    "capacity": {"clients": 1, "messages": 1, "size": 20},
 }
-"""What the published seconds were measured with: clients per server, messages per client, bytes per message."""
+"""What the published figures were made with: clients per server, messages per client, bytes per message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def seconds(asked: Asked) -> dict[str, dict[str, float]]:
 
     That is so in other experiments, and where a parameter was another one than in the published figures.
     """
-    if asked.name not in SECONDS or not _as_published(asked.parameters, PARAMETERS[asked.name]):
+    if asked.name not in SECONDS or not as_published(asked):
         return {}
     by_relay = {relay: dict(zip(POINTS, values, strict=True)) for relay, values in SECONDS[asked.name].items()}
     found = {
@@ -65,6 +64,7 @@ def seconds(asked: Asked) -> dict[str, dict[str, float]]:
     return {relay: values for relay, values in found.items() if values}
 
 
-def _as_published(parameters: Mapping[str, Any], published: Mapping[str, float]) -> bool:
-    """Whether each published parameter that the run names has the published value."""
-    return all(parameters.get(name, value) == value for name, value in published.items())
+def as_published(asked: Asked) -> bool:
+    """Whether each parameter that the published experiment fixed has its value, as far as the run names it."""
+    fixed = PARAMETERS.get(asked.name, {})
+    return all(asked.parameters.get(name, value) == value for name, value in fixed.items())

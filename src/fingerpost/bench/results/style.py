@@ -13,7 +13,7 @@ GRID = "#c9ccd3"
 
 # Okabe and Ito's palette, which stays apart in all common kinds of colour blindness; marks differ as well.
 _BLUE, _ORANGE, _GREEN, _VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
-_PURPLE, _SKY, _BROWN, _GREY = "#cc79a7", "#56b4e9", "#8c6d31", "#7f8590"
+_PURPLE, _SKY, _BROWN, _GREY, _RUST = "#cc79a7", "#56b4e9", "#8c6d31", "#7f8590", "#8f3f00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,13 @@ _KNOWN = {
     "nginx": Look(_PURPLE, "D"),
     "haproxy": Look(_VERMILION, "v"),
     "direct": Look(INK, "x"),
+    "fingerpost-2": Look(_SKY, "P"),
+    "go-reverseproxy": Look(_BROWN, "X"),
+    "chp": Look(_GREY, "<"),
+    "haproxy-plain": Look(_RUST, ">"),
 }
-_OTHERS = (
-    *(Look(_SKY, "P"), Look(_BROWN, "X"), Look(_GREY, "<"), Look(_SKY, ">"), Look(_BROWN, "h"), Look(_GREY, "p")),
-    *(Look(_PURPLE, "*"), Look(_ORANGE, "d")),
+_OTHERS = tuple(
+    Look(colour, mark) for mark in ("h", "p", "*", "d") for colour in (_SKY, _BROWN, _GREY, _RUST, _PURPLE, _ORANGE)
 )
 
 VERDICT_COLOURS = {ALL: _GREEN, SOME_LOST: _ORANGE, RELAY_FAILED: _VERMILION}
