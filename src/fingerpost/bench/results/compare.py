@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BASES = ("nginx", "haproxy", "direct", "go", "node")
 """To whom fingerpost is held, the first that both runs measured at the point."""
 
-_MACHINE = ("cpu", "cores", "kernel", "pinned", "virtualised", "governor")
+_CONDITIONS = ("cpu", "cores", "kernel", "pinned", "virtualised", "governor", "access_log")
 _OF_NO_MATTER = ("date", "command", "commit", "rounds", "peers")
 
 WITHIN, OUTSIDE, WORSE, BETTER, UNKNOWN = "within spread", "just outside", "worse", "better", "spread unknown"
@@ -140,11 +140,13 @@ class Comparison:
 def compare(old: Run, new: Run) -> Comparison:
     """Hold a new run against an old one."""
     before, after = Summary(old), Summary(new)
-    same_machine = all(old.context.get(name) == new.context.get(name) for name in _MACHINE)
+    alike = all(old.context.get(name) == new.context.get(name) for name in _CONDITIONS)
     changed = _other_versions(old, new)
     not_compared = [f"{peer}, which is {why}" for peer, why in changed.items()]
-    if not same_machine:
-        not_compared.append("figures by themselves, since the machine is another; ratios are shown, and decide nothing")
+    if not alike:
+        not_compared.append(
+            "figures by themselves, since the machine or the conditions are others; ratios are shown and decide nothing"
+        )
     changes: list[Change] = []
     broken: list[str] = []
     for name, asked in asked_by_name(new).items():
@@ -159,7 +161,7 @@ def compare(old: Run, new: Run) -> Comparison:
             if gone:
                 points = dict.fromkeys((*was.points, *asked.points))
                 not_compared.append(f"{name} at {wording.stretches(gone, list(points))}, which only the old run has")
-            changes += _changes(before, after, asked, set(changed), same_machine)
+            changes += _changes(before, after, asked, set(changed), alike)
             broken += _broken(before, after, asked)
     not_compared += [
         f"{name}, which only the old run has" for name in asked_by_name(old) if name not in asked_by_name(new)
@@ -172,7 +174,7 @@ def _only_old(before: Summary, after: Summary, name: str, point: str) -> bool:
     return before.row(name, point, US) is not None and after.row(name, point, US) is None
 
 
-def _changes(before: Summary, after: Summary, asked: Asked, changed: set[str], same_machine: bool) -> Iterator[Change]:
+def _changes(before: Summary, after: Summary, asked: Asked, changed: set[str], alike: bool) -> Iterator[Change]:
     figures = list(dict.fromkeys((asked.main, "cpu_us"))) if asked.main != "lost" else []
     for point in asked.points:
         for peer in after.peers(asked.name):
@@ -180,11 +182,11 @@ def _changes(before: Summary, after: Summary, asked: Asked, changed: set[str], s
             if old is None or new is None or peer in changed:
                 continue
             for figure in figures:
-                yield from _change(before, after, old, new, figure, changed, same_machine)
+                yield from _change(before, after, old, new, figure, changed, alike)
 
 
 def _change(
-    before: Summary, after: Summary, old: Row, new: Row, figure: str, changed: set[str], same_machine: bool
+    before: Summary, after: Summary, old: Row, new: Row, figure: str, changed: set[str], alike: bool
 ) -> Iterator[Change]:
     place = (new.experiment, new.point, new.peer, figure)
     based = None
@@ -193,9 +195,9 @@ def _change(
             was = before.ratio(*place[:3], base, figure)
             now = after.ratio(*place[:3], base, figure)
             if was and now:
-                based = Change(*place, base, was, now, judged=same_machine)
+                based = Change(*place, base, was, now, judged=alike)
                 break
-    if same_machine and figure in old.figures and figure in new.figures:
+    if alike and figure in old.figures and figure in new.figures:
         yield Change(*place, "", old.figures[figure], new.figures[figure], judged=based is None)
     if based:
         yield based

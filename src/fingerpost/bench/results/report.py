@@ -118,7 +118,7 @@ def _experiment(summary: Summary, asked: Asked, pictures: Sequence[Picture]) -> 
         told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asked.parameters.items())
         parts.append(f"<p class='dim'>{escape(told)}</p>")
     parts += [_figure(picture) for picture in pictures if picture.experiment == asked.name]
-    found = sheets.of(summary, asked)
+    found = sheets.of(summary, asked, details=True)
     parts += [_table(sheet) for sheet in found] or ["<p class='warn'>Nothing was measured.</p>"]
     parts += [_note(note) for note in notes.of(summary, asked)]
     return "\n".join([*parts, "</section>"])

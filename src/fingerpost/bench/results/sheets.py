@@ -15,6 +15,7 @@ _COLUMNS = (
     *("late", "lost"),
 )
 _ON_AN_AXIS = ("cpu_us", "peak_rss_mib")
+_DETAILS_ON_AN_AXIS = ("per_s", "open_s", "exchange_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,22 @@ class Sheet:
     text: bool = False
 
 
-def of(summary: Summary, asked: Asked, base: str = US) -> list[Sheet]:
+def of(summary: Summary, asked: Asked, base: str = US, *, details: bool = False) -> list[Sheet]:
     """The tables of one experiment.
 
     Args:
         summary: The run.
         asked: The experiment.
         base: The peer to which the others' figures are held, pair by pair.
+        details: Whether figures that only explain the others are wanted too.
     """
     if not summary.rows(asked.name):
         return []
     if capacity.is_capacity(asked):
         return [_reaches(summary, asked), _steps(summary, asked)]
     if asked.axis:
-        figures = [asked.main, *(figure for figure in _ON_AN_AXIS if figure != asked.main)]
+        wanted = _ON_AN_AXIS + _DETAILS_ON_AN_AXIS if details else _ON_AN_AXIS
+        figures = [asked.main, *(figure for figure in wanted if figure != asked.main)]
         return [_matrix(summary, asked, figure, base) for figure in figures if _has(summary, asked, figure)]
     return [_list(summary, asked, base)]
 
@@ -77,7 +80,7 @@ def _has(summary: Summary, asked: Asked, figure: str) -> bool:
 def _matrix(summary: Summary, asked: Asked, figure: str, base: str) -> Sheet:
     """Points by peers, one figure."""
     peers = summary.peers(asked.name)
-    if figure not in ("seconds", asked.main):  # what only a relay has: no column for who has none
+    if figure != asked.main:  # what only a relay has: no column for who has none
         peers = [p for p in peers if any(figure in row.figures for row in summary.rows(asked.name) if row.peer == p)]
     theirs = published.seconds(asked) if figure == "seconds" else {}
     rows = []

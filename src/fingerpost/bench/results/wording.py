@@ -14,6 +14,8 @@ NOTHING = DASH
 # What stands above a column; the full titles are in FIGURES.
 _SHORT = {
     "seconds": "time",
+    "open_s": "time to open",
+    "exchange_s": "time to exchange",
     "per_s": "rate",
     "relay_busy": "relay busy",
     "load_busy": "load busy",
