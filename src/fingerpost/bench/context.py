@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -24,14 +24,14 @@ _WHOLE_PATH = re.compile(r"(?P<option>--?[\w-]+=)?[/~].*/(?P<last>[^/]*)", re.DO
 
 
 def context(
-    peers: Mapping[str, str], *, rounds: int, pinned: Mapping[str, Iterable[int]], command: Sequence[str]
+    peers: Mapping[str, str], *, rounds: int, pinned: Mapping[str, str], command: Sequence[str]
 ) -> dict[str, Any]:
     """What belongs to a run's figures; strings, numbers, and dicts of them.
 
     Args:
         peers: Each peer's version, or ``missing: why``.
         rounds: How often each has its turn.
-        pinned: CPUs by who may use them (``relay``, ``load``); none given means any.
+        pinned: Who runs on which CPUs, by experiment.
         command: The command line; of absolute paths only the last part is kept.
     """
     found: dict[str, Any] = {
@@ -45,7 +45,7 @@ def context(
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         "rounds": rounds,
-        "pinned": {who: ",".join(map(str, cpus)) or "any" for who, cpus in pinned.items()},
+        "pinned": dict(pinned),
         "versions": _versions(),
         "peers": {name: without_folders(state) for name, state in peers.items()},
     }

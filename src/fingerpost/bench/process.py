@@ -5,7 +5,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +13,13 @@ _STOP_DEADLINE_S = 5.0
 
 
 def start(
-    command: list[str], *, cpus: Iterable[int], log: Path, stdin: int | None = None, stdout: int | None = None
+    command: list[str],
+    *,
+    cpus: Iterable[int],
+    log: Path,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a command on a leash.
 
@@ -23,6 +29,7 @@ def start(
         log: The file that what it says is added to.
         stdin: As `subprocess.Popen` has it; nothing to read by default.
         stdout: As `subprocess.Popen` has it; to the log by default.
+        environment: What its environment has beside ours.
     """
     listed = ",".join(str(cpu) for cpu in sorted(cpus)) or "any"
     leash = [sys.executable, "-m", "fingerpost.bench.leash", str(os.getpid()), listed]
@@ -32,6 +39,7 @@ def start(
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=said if stdout is None else stdout,
             stderr=said,
+            env={**os.environ, **(environment or {})},
             start_new_session=True,  # Ctrl-C is for the benchmark, which then stops its children in order
         )
 
@@ -61,6 +69,18 @@ def wait_for_end(process: subprocess.Popen[bytes], deadline_s: float) -> bool:
         return bool(select.select([watch], [], [], deadline_s)[0])
     finally:
         os.close(watch)
+
+
+def how_it_ended(process: subprocess.Popen[bytes]) -> str | None:
+    """Its exit status or the signal that killed it, or None while it runs. It isn't reaped, so `stop` still works."""
+    if process.returncode is not None:
+        return f"exit status {process.returncode}"
+    ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is None:
+        return None
+    if ended.si_code == os.CLD_EXITED:
+        return f"exit status {ended.si_status}"
+    return f"killed by {signal.Signals(ended.si_status).name}"
 
 
 def tail(log: Path, max_chars: int = 600) -> str:

@@ -1,43 +1,60 @@
-"""A run on a terminal: what is being measured now, and each figure as it comes."""
+"""A run on a terminal: what is being measured now, how long it may still take, and each figure as it comes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fingerpost.bench.peers import Peer
-from fingerpost.bench.rounds import Sample, Step, all_steps, take
-from fingerpost.bench.works import Conditions, Work
+from fingerpost.bench.rounds import Step, take
+from fingerpost.bench.run import FIGURES, Run, Sample
+from fingerpost.bench.stage import Conditions
 
 
-def run(
-    console: Console, works: Sequence[Work], peers: Sequence[Peer], conditions: Conditions, rounds: int
-) -> tuple[list[Sample], bool]:
-    """Take all samples; return them, and whether the run was interrupted before the last."""
-    steps = all_steps(works, peers, rounds)
-    samples: list[Sample] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+def measure(
+    console: Console, steps: Sequence[Step], conditions: Conditions, run: Run, save: Callable[[Run], None]
+) -> None:
+    """Take all samples into the run, and save it after each; an interruption is written down in it.
+
+    Args:
+        console: Where to show how it goes.
+        steps: What to take, in this order.
+        conditions: For all of them.
+        run: Gets the samples.
+        save: Called after each, so that nothing that was measured can be lost.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=600) as progress:
         task = progress.add_task("", total=len(steps))
         try:
             for step in steps:
                 progress.update(task, description=_place(step))
                 sample = take(step, conditions)
-                samples.append(sample)
+                run.samples.append(sample)
+                save(run)
                 progress.console.print(_line(step, sample), highlight=False, markup=False)
                 progress.advance(task)
         except KeyboardInterrupt:
-            return samples, True
-    return samples, False
+            run.interrupted = True
+            save(run)
 
 
 def _place(step: Step) -> str:
-    return " ".join(filter(None, (f"{step.round:2d}", step.work.name, step.variant, step.peer.name)))
+    asked = step.experiment.asked
+    point = f"{asked.axis}={step.point}" if asked.axis else step.point
+    return " ".join(filter(None, (f"round {step.round}", asked.name, point, step.peer.name)))
 
 
 def _line(step: Step, sample: Sample) -> str:
     if not sample.sound:
-        return f"{_place(step)}: failed: {sample.failure or sample.faults}"
-    value = "" if sample.value is None else f"{sample.value:.3g} {step.work.unit}"
-    rate = f"{sample.details['per_s']:,.0f}/s" if "per_s" in sample.details else ""
-    return f"{_place(step)}: {', '.join(filter(None, (value, rate)))}"
+        wrong = sample.failure or ", ".join(f"{count:,} x {kind}" for kind, count in sample.faults.items())
+        return f"{_place(step)}: {sample.verdict or 'failed'}: {wrong}"
+    names = dict.fromkeys((step.experiment.asked.main, "seconds", "cpu_us", "per_s", "p99_us"))
+    shown = [f"{sample.figures[name]:,.4g} {FIGURES[name].unit}".strip() for name in names if name in sample.figures]
+    return f"{_place(step)}: {', '.join(filter(None, (sample.verdict, *shown)))}"

@@ -1,70 +1,60 @@
-"""A run: every work in rounds in which the peers take turns, so that a disturbance is shared by all."""
+"""A run: every point of every experiment in rounds in which the peers take turns, so that a disturbance is shared."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
+from fingerpost.bench import needs
 from fingerpost.bench.errors import BenchError
+from fingerpost.bench.experiments.experiment import Experiment
 from fingerpost.bench.peers import Peer
-from fingerpost.bench.works import Conditions, Work
+from fingerpost.bench.run import RELAY_FAILED, Sample
+from fingerpost.bench.stage import Conditions
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One sample to be taken."""
 
-    work: Work
-    variant: str
+    experiment: Experiment
+    point: str
     round: int
     peer: Peer
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One sample taken: a figure with its place in the run, or why there is none.
-
-    Attributes:
-        value: In the work's unit; None without one.
-        details: What else was seen.
-        faults: What the clients found wrong, by kind.
-        failure: Why it could not be measured.
-    """
-
-    work: str
-    variant: str
-    round: int
-    peer: str
-    value: float | None = None
-    details: dict[str, float] = field(default_factory=dict)
-    faults: dict[str, int] = field(default_factory=dict)
-    failure: str | None = None
-
-    @property
-    def sound(self) -> bool:
-        """Whether its value may be used: it could be measured and every byte was right."""
-        return self.failure is None and not self.faults
-
-
-def all_steps(works: Sequence[Work], peers: Sequence[Peer], rounds: int) -> list[Step]:
-    """The order of a run: work by work, variant by variant, A B C A B C.
-
-    A missing peer has no steps.
-    """
+def all_steps(experiments: Sequence[Experiment], peers: Sequence[Peer], rounds: int) -> list[Step]:
+    """The order of a run: experiment by experiment, point by point, A B C A B C. Missing peers have no steps."""
     present = [peer for peer in peers if peer.missing() is None]
     return [
-        Step(work, variant, number, peer)
-        for work in works
-        for variant in work.variants
+        Step(experiment, point, number, peer)
+        for experiment in experiments
+        for point in experiment.asked.points
         for number in range(1, rounds + 1)
-        for peer in present
-        if work.suits(peer) and peer.only_for in ("", work.name)
+        for peer in experiment.peers(present)
     ]
+
+
+def check_all(experiments: Sequence[Experiment], conditions: Conditions) -> None:
+    """Find out whether this machine can carry every point.
+
+    Raises:
+        BenchError: One is beyond it.
+    """
+    for experiment in experiments:
+        for point in experiment.asked.points:
+            try:
+                needs.check(experiment.shape(point), conditions.ports)
+            except BenchError as error:
+                at = f" at {point} {experiment.asked.axis}" if experiment.asked.axis else ""
+                raise BenchError(f"{experiment.name}{at}: {error}") from error
 
 
 def take(step: Step, conditions: Conditions) -> Sample:
     """Take one sample. What goes wrong with it is written down and does not end the run."""
-    place = (step.work.name, step.variant, step.round, step.peer.name)
+    asked = step.experiment.asked
+    place = (asked.name, step.point, step.round, step.peer.name)
     try:
-        figure = step.work.measure(step.peer, replace(conditions, variant=step.variant))
+        found = step.experiment.measure(step.peer, step.point, conditions)
     except (BenchError, OSError) as error:
-        return Sample(*place, failure=str(error))
-    return Sample(*place, figure.value, figure.details, figure.faults)
+        verdict = RELAY_FAILED if asked.name == "capacity" else ""
+        return Sample(*place, failure=str(error), verdict=verdict)
+    return Sample(*place, found.figures, found.faults, found.failure, found.verdict, found.said)

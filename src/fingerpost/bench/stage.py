@@ -1,27 +1,32 @@
-"""A stage: one peer, freshly started, an origin behind it, clients before it; nothing survives it."""
+"""A stage: one peer, freshly started, its apps behind it, clients before it; nothing survives it."""
 
 import contextlib
 import json
 import os
+import secrets
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fingerpost.bench import process, procfs
+from fingerpost.bench import needs, process, procfs
 from fingerpost.bench.errors import BenchError
-from fingerpost.bench.load import LoadProcess, Site
+from fingerpost.bench.load.child import LoadProcess, Site
+from fingerpost.bench.load.crew import Crew, shares
+from fingerpost.bench.needs import Ports, Shape
 from fingerpost.bench.peers import DOMAIN, Peer, Plan
 from fingerpost.label.keyring import Keyring
+from fingerpost.label.legacy import seal_legacy
 from fingerpost.label.sealed import seal
 from fingerpost.routing.model import Target
 
-_READY_DEADLINE_S = 20.0
+_READY_DEADLINE_S = 60.0  # some read a map of thousands of hosts first
 _PROBE_TIMEOUT_S = 2.0
 _RETRY_S = 0.02
+_PROBED_SITES = 8
 _ADDED_FIELDS = (b"x-forwarded-for:", b"x-forwarded-proto:", b"x-forwarded-host:", b"x-forwarded-port:")
 
 
@@ -33,85 +38,185 @@ class Cpus:
     load: tuple[int, ...] = ()
 
     @classmethod
-    def split(cls) -> "Cpus":
-        """The first allowed CPU for the relay, the others for the load; no pinning with just one."""
+    def split(cls, load: int = 1) -> "Cpus":
+        """The first allowed CPU for the relay, the others for the load; no pinning if ``load`` aren't left for it."""
         first, *others = sorted(os.sched_getaffinity(0))
-        return cls((first,), tuple(others)) if others else cls()
+        return cls((first,), tuple(others)) if len(others) >= load else cls()
+
+    @property
+    def load_count(self) -> int:
+        """How many the load may use."""
+        return len(self.load) or len(os.sched_getaffinity(0))
+
+    def __str__(self) -> str:
+        if not self.relay:
+            return "any for all"
+        return f"{','.join(map(str, self.relay))} for the relay, {','.join(map(str, self.load))} for the load"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is the same for all peers and experiments of a run.
+
+    Attributes:
+        cpus: Who runs where; None leaves it to each experiment.
+        access_log: Whether every relay writes one.
+        workers: Of each relay that has such a setting.
+        load_processes: Of clients, and of apps; more where descriptors need them. 0: one for two of the load's CPUs.
+        ports: Where the apps listen.
+        deadline_s: For each phase of a measurement: opening, warming up, exchanging.
+        silence_s: A phase in which nothing at all happens for so long is given up.
+        late_s: Answers that take longer are counted as late.
+    """
+
+    cpus: Cpus | None = None
+    access_log: bool = False
+    workers: int = 1
+    load_processes: int = 0
+    ports: Ports = field(default_factory=Ports)
+    deadline_s: float = 120.0
+    silence_s: float = 15.0
+    late_s: float = 0.1
+
+    def cpus_for(self, shape: Shape) -> Cpus:
+        """Who runs where with such a load."""
+        return Cpus.split(shape.load_cpus) if self.cpus is None else self.cpus
 
 
 @dataclass(slots=True)
 class Stage:
-    """What a work measures on.
+    """What is measured on.
 
     Attributes:
-        sites: What clients ask for, one for each of the origin's ports.
-        relaying: The processes that relay; empty without a relay.
+        cpus: Who runs where.
+        sites: What clients ask for, one for each app.
+        relay: The relay's first process; None without a relay.
+        relaying: The processes that relay.
         watching: The processes that only supervise those.
+        load: The processes of clients and apps.
+        log: What the relay says.
     """
 
-    folder: Path
+    conditions: Conditions
+    shape: Shape
     cpus: Cpus
+    folder: Path
     stack: contextlib.ExitStack
     sites: list[Site] = field(default_factory=list)
+    relay: subprocess.Popen[bytes] | None = None
     relaying: list[int] = field(default_factory=list)
     watching: list[int] = field(default_factory=list)
+    load: list[int] = field(default_factory=list)
+    log: Path | None = None
 
-    def client(self, module: str) -> LoadProcess:
-        """Start one more client process; it ends with the stage."""
-        started = LoadProcess(module, self.cpus.load, self.folder)
+    def crew(self, module: str, count: int = 0) -> Crew:
+        """Start the clients, in ``count`` processes, or in as many as the load needs; they end with the stage."""
+        count = count or max(self.load_processes, needs.clients_needed(self.shape))
+        members = [self.start(module, f"{module}-{number}") for number in range(count)]
+        return Crew(members, self.conditions.deadline_s)
+
+    @property
+    def load_processes(self) -> int:
+        """How many of a kind, if descriptors don't ask for more."""
+        return self.conditions.load_processes or max(1, self.cpus.load_count // 2)
+
+    def start(self, module: str, name: str, *arguments: str) -> LoadProcess:
+        """Start one load process; it ends with the stage."""
+        log = self.folder / f"{name}.log"
+        started = LoadProcess(module, self.cpus.load, log, arguments)
         self.stack.callback(started.stop)
+        self.load.append(started.pid)
         return started
 
-    def cpu_s(self) -> float:
-        """What the relaying processes have used so far."""
-        return procfs.cpu_s(self.relaying)
+    def why_dead(self) -> str | None:
+        """Why the relay is no longer there, or None while it is."""
+        how = None if self.relay is None else process.how_it_ended(self.relay)
+        return None if how is None else f"the relay ended: {how}"
 
-    def watching_cpu_s(self) -> float:
-        """What the supervising processes have used so far."""
-        return procfs.cpu_s(self.watching)
+    def said(self) -> str:
+        """The last of what the relay said."""
+        return process.tail(self.log) if self.log is not None else ""
 
-    def memory(self) -> procfs.Memory:
-        """What the relaying processes hold now."""
-        return procfs.memory(self.relaying)
+    def still_relays(self) -> bool:
+        """Whether one more request gets its answer."""
+        with contextlib.suppress(OSError):
+            return _probe(self.sites[0]).startswith(b"HTTP/1.1 200 ")
+        return False
 
 
 @contextlib.contextmanager
-def set_up(peer: Peer, cpus: Cpus, *, access_log: bool) -> Iterator[Stage]:
-    """Start origin and relay, and wait until every site answers through it.
+def set_up(peer: Peer, conditions: Conditions, shape: Shape) -> Iterator[Stage]:
+    """Start apps and relay, and wait until they answer through it.
 
     Raises:
         BenchError: One of them did not start, or the relay does not do what the others do.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fingerpost-bench-")))
-        stage = Stage(folder, cpus, stack)
-        origin = stage.client("origin")
-        ports: list[int] = json.loads(origin.read_line(_READY_DEADLINE_S))
-        key_file = folder / "keys"
-        ports_by_host = _seal_all(ports, key_file)
+        stage = Stage(conditions, shape, conditions.cpus_for(shape), folder, stack)
+        ports = _start_origins(stage)
+        key_file, legacy_key = folder / "keys", secrets.token_hex(16).encode()
+        ports_by_host = _name_all(peer, ports, key_file, legacy_key)
         if not peer.relays:
             stage.sites = [Site(host, port) for host, port in ports_by_host.items()]
             yield stage
             return
-        plan = Plan(folder, _free_port(), ports_by_host, key_file, folder / "access.log" if access_log else None)
+        plan = Plan(
+            folder=folder,
+            port=_free_port(),
+            ports_by_host=ports_by_host,
+            key_file=key_file,
+            legacy_key=legacy_key,
+            access_log=folder / "access.log" if conditions.access_log else None,
+            workers=conditions.workers,
+        )
         stage.sites = [Site(host, plan.port) for host in ports_by_host]
-        log = folder / ("access.log" if peer.logs_to_stdout() else "relay.log")
-        relay = process.start(peer.command(plan), cpus=cpus.relay, log=log)
-        stack.callback(process.stop, relay)
-        for site in stage.sites:
-            _wait_until_ready(site, relay, log)
-        workers = procfs.descendants(relay.pid)
-        stage.relaying, stage.watching = (workers, [relay.pid]) if workers else ([relay.pid], [])
+        _start_relay(stage, peer, plan)
         yield stage
 
 
-def _seal_all(ports: list[int], key_file: Path) -> dict[str, int]:
-    """A sealed label for each port, as the Host that clients send; the key goes into the file."""
+def _start_origins(stage: Stage) -> list[int]:
+    """Start the apps; return their ports."""
+    conditions, shape = stage.conditions, stage.shape
+    count = min(shape.servers, max(stage.load_processes, needs.origins_needed(shape)))
+    ports: list[int] = []
+    for number, share in enumerate(shares(shape.servers, count)):
+        first = ports[-1] + 1 if ports else conditions.ports.first
+        last = first + share - 1 if conditions.ports.exact else conditions.ports.last(shape.servers)
+        origin = stage.start("origin", f"origin-{number}", str(share), str(first), str(last))
+        ports += json.loads(origin.read_line(_READY_DEADLINE_S))
+    return ports
+
+
+def _name_all(peer: Peer, ports: Sequence[int], key_file: Path, legacy_key: bytes) -> dict[str, int]:
+    """A label of the peer's kind for each port, as the Host that clients send; the keys go into the file."""
     keyring = Keyring.generate()
     key_file.touch(mode=0o600)
     key_file.write_text(keyring.dump())
     targets = {port: Target("http", "127.0.0.1", port) for port in ports}
-    return {f"{seal(target, keyring, domain=DOMAIN)}.{DOMAIN}": port for port, target in targets.items()}
+    if peer.labels == "legacy":
+        labels = {seal_legacy(target, legacy_key): port for port, target in targets.items()}
+    else:
+        labels = {seal(target, keyring, domain=DOMAIN): port for port, target in targets.items()}
+    return {f"{label}.{DOMAIN}": port for label, port in labels.items()}
+
+
+def _start_relay(stage: Stage, peer: Peer, plan: Plan) -> None:
+    stage.log = plan.folder / ("access.log" if peer.logs_to_stdout() and plan.access_log else "relay.log")
+    cpus = stage.cpus.relay
+    stage.relay = process.start(
+        peer.command(plan),
+        cpus=cpus if peer.parallel <= len(cpus) else (),
+        log=stage.log,
+        environment=peer.environment(plan),
+    )
+    stage.stack.callback(process.stop, stage.relay)
+    peer.after_start(plan)
+    step = max(1, len(stage.sites) // _PROBED_SITES)
+    for site in stage.sites[::step]:
+        _wait_until_ready(site, peer, stage.relay, stage.log)
+    below = procfs.descendants(stage.relay.pid)
+    stage.relaying, stage.watching = (below, [stage.relay.pid]) if below else ([stage.relay.pid], [])
 
 
 def _free_port() -> int:
@@ -121,7 +226,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_ready(site: Site, relay: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(site: Site, peer: Peer, relay: subprocess.Popen[bytes], log: Path) -> None:
     """Ask until the app answers through the relay, then see what the relay made of the request.
 
     Raises:
@@ -137,6 +242,8 @@ def _wait_until_ready(site: Site, relay: subprocess.Popen[bytes], log: Path) -> 
             raise BenchError(f"not ready after {_READY_DEADLINE_S:.0f} s: {said or process.tail(log)}")
         with contextlib.suppress(OSError):
             answer = _probe(site)
+    if not peer.adds_forwarding_fields:
+        return
     head_it_sent = answer.partition(b"\r\n\r\n")[2].lower()
     for name in _ADDED_FIELDS:
         if name not in head_it_sent:

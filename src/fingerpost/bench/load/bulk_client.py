@@ -5,8 +5,9 @@ import socket
 import time
 from collections import Counter
 
-from fingerpost.bench.load import FaultError, Outcome, Site, answer_commands, fault_kind, outcome
-from fingerpost.bench.payload import PATTERN, websocket_accept, websocket_key
+from fingerpost.bench.load.child import Site, answer_commands
+from fingerpost.bench.load.outcome import FaultError, Outcome, fault_kind
+from fingerpost.bench.load.payload import PATTERN, websocket_accept, websocket_key
 
 _READ_BYTES = 262144
 _MAX_HEAD_BYTES = 65536
@@ -15,7 +16,7 @@ _UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version:
 
 def take(site: tuple[str, int], amount: int, tunnel: bool, deadline_s: float) -> Outcome:
     """Ask for ``amount`` bytes and compare each with what it must be."""
-    started = time.perf_counter()
+    started = time.monotonic()
     faults: Counter[str] = Counter()
     taken = 0
     with socket.socket() as link:
@@ -26,7 +27,7 @@ def take(site: tuple[str, int], amount: int, tunnel: bool, deadline_s: float) ->
             taken = _compare(link, begun, amount, started + deadline_s)
         except (OSError, FaultError) as error:
             faults[fault_kind(error)] += 1
-    return outcome(taken, started, faults)
+    return Outcome.since(started, taken, faults)
 
 
 def _ask(link: socket.socket, host: str, amount: int, tunnel: bool) -> bytes:
@@ -62,7 +63,7 @@ def _compare(link: socket.socket, begun: bytes, amount: int, ends_at: float) -> 
         try:
             size = link.recv_into(view[: min(_READ_BYTES, len(PATTERN) - offset, amount - taken)])
         except BlockingIOError:
-            if time.perf_counter() > ends_at:
+            if time.monotonic() > ends_at:
                 raise FaultError("not done by the deadline") from None
             select.select([link], [], [], 0.1)
             continue

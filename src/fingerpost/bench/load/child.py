@@ -1,7 +1,7 @@
-"""The load runs in processes of its own: how the benchmark talks to them, and how they answer.
+"""A load process, seen from both sides: how the benchmark talks to it, and how it answers.
 
-A client process reads one JSON object a line from standard input (``{"command": …, "arguments": {…}}``) and
-answers each with one line: an outcome, or an error. The end of standard input is its end.
+It reads one JSON object a line from standard input (``{"command": …, "arguments": {…}}``) and answers each with
+one line: an outcome, or an error. The end of standard input is its end.
 """
 
 import json
@@ -10,17 +10,16 @@ import select
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from fingerpost.bench import process
 from fingerpost.bench.errors import BenchError
+from fingerpost.bench.load.outcome import Outcome
 
 # The child keeps the deadline and says what it lost; this much later the parent stops waiting for the child.
-_GRACE_S = 5.0
+_GRACE_S = 15.0
 
 
 class Site(NamedTuple):
@@ -30,43 +29,12 @@ class Site(NamedTuple):
     port: int
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What a client did and what it found.
-
-    Attributes:
-        done: Units completed and checked: tunnels, messages, requests or bytes.
-        seconds: From the start of the first to the end of the last.
-        faults: How often what went wrong, by kind; empty when every byte was right.
-    """
-
-    done: int = 0
-    seconds: float = 0.0
-    faults: dict[str, int] = field(default_factory=dict)
-
-
-class FaultError(Exception):
-    """Something a relay should not have done to one connection; the message is its kind, for counting."""
-
-
-def fault_kind(error: OSError | FaultError) -> str:
-    """The name under which an error is counted."""
-    if isinstance(error, FaultError):
-        return str(error)
-    return os.strerror(error.errno).lower() if error.errno else type(error).__name__
-
-
-def outcome(done: int, started: float, faults: Counter[str]) -> Outcome:
-    """What came of the work that began at ``started`` (`time.perf_counter`) and ends now."""
-    return Outcome(done, time.perf_counter() - started, dict(faults))
-
-
 def answer_commands(commands: Mapping[str, Callable[..., Outcome]]) -> None:
     """The main loop of a client process."""
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            found = asdict(commands[request["command"]](**request["arguments"]))
+            found = commands[request["command"]](**request["arguments"]).as_json()
         except Exception as error:  # whatever it is, it belongs into the table and not only into a log
             found = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(found), flush=True)
@@ -78,17 +46,18 @@ class LoadProcess:
     Args:
         module: The module of this package to run.
         cpus: The CPUs it may use; none given means any.
-        folder: Where its log goes.
+        log: The file for what it says on standard error.
+        arguments: Of its command line.
     """
 
-    def __init__(self, module: str, cpus: Iterable[int], folder: Path) -> None:
+    def __init__(self, module: str, cpus: Iterable[int], log: Path, arguments: Iterable[str] = ()) -> None:
         self._name = module
-        self._log = folder / f"{module}.log"
+        self._log = log
         self._unread = b""
         self._process = process.start(
-            [sys.executable, "-m", f"{__package__}.{module}"],
+            [sys.executable, "-m", f"{__package__}.{module}", *arguments],
             cpus=cpus,
-            log=self._log,
+            log=log,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -98,23 +67,32 @@ class LoadProcess:
         """The child's process id."""
         return self._process.pid
 
-    def call(self, command: str, *, deadline_s: float, **arguments: object) -> Outcome:
-        """Have a command carried out and wait for what came of it.
+    def begin(self, command: str, arguments: Mapping[str, object]) -> None:
+        """Have a command carried out; `outcome` waits for what comes of it.
+
+        Raises:
+            BenchError: It has ended.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def outcome(self, deadline_s: float) -> Outcome:
+        """What came of the command that was begun.
+
+        Args:
+            deadline_s: What it was given; it gets a little more, to say what it did not finish.
 
         Raises:
             BenchError: It failed as a whole, ended, or did not answer.
         """
-        assert self._process.stdin is not None
-        request = {"command": command, "arguments": {**arguments, "deadline_s": deadline_s}}
-        try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise BenchError(f"{self._name} has ended: {process.tail(self._log)}") from error
         found = json.loads(self.read_line(deadline_s + _GRACE_S))
         if "error" in found:
             raise BenchError(f"{self._name}: {found['error']}")
-        return Outcome(**found)
+        return Outcome.from_json(found)
 
     def read_line(self, deadline_s: float) -> bytes:
         """The next line that it prints.
@@ -128,9 +106,9 @@ class LoadProcess:
             left_s = ends_at - time.monotonic()
             if left_s <= 0 or not select.select([self._process.stdout], [], [], left_s)[0]:
                 raise BenchError(f"{self._name} did not answer in {deadline_s:.0f} s")
-            chunk = os.read(self._process.stdout.fileno(), 65536)
+            chunk = os.read(self._process.stdout.fileno(), 1 << 20)
             if not chunk:
-                raise BenchError(f"{self._name} has ended: {process.tail(self._log)}")
+                raise self._ended()
             self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         return line
@@ -138,3 +116,6 @@ class LoadProcess:
     def stop(self) -> None:
         """End it."""
         process.stop(self._process)
+
+    def _ended(self) -> BenchError:
+        return BenchError(f"{self._name} has ended: {process.tail(self._log)}")

@@ -1,27 +1,30 @@
-"""The app behind every relay: six ports, one epoll loop, the least that can answer.
+"""The apps behind every relay: WebSocket echo servers and small HTTP servers, one a port, in one epoll loop.
 
-Run as a program it prints its ports as a JSON list, serves, and ends with its standard input. What it serves:
+Run as a program (``origin COUNT FIRST LAST``) it takes the first COUNT free ports from FIRST to LAST, prints them as a
+JSON list, serves, and ends with its standard input. On every port it serves:
 
-- an upgrade request: 101, after which it sends back every byte it gets, unframed;
-- an upgrade request for ``/pour?bytes=N``: 101, then N bytes of the pattern;
+- an upgrade request: 101, then a WebSocket whose messages it sends back (RFC 6455), until a close;
+- an upgrade request for ``/pour?bytes=N``: 101, then N bytes of the pattern, unframed;
 - ``GET /pour?bytes=N``: the same bytes as a response body;
 - ``GET /head``: the request head that it got, as the body;
 - any other GET: a small body that says which ``n=`` it saw, and how often in the head.
 """
 
+import errno
 import json
 import select
 import socket
 import sys
 from collections.abc import Callable
 
-from fingerpost.bench.payload import PATTERN, websocket_accept
+from fingerpost.bench.load import frames
+from fingerpost.bench.load.payload import PATTERN, websocket_accept
 
-PORTS = 6
 NUMBER_DIGITS = 10  # of the ``n=`` in a request target
 BODY_BYTES = 512
 
-_READ_BYTES = 65536
+_MAX_MESSAGE_BYTES = 1 << 20
+_READ_BYTES = 131072
 _POUR_BYTES = 262144
 _MAX_HEAD_BYTES = 65536
 _END = b"\r\n\r\n"
@@ -43,7 +46,7 @@ def small_body(number: bytes, seen: int) -> bytes:
 class _Connection:
     """One accepted connection: ``handle`` is what its next readiness is for."""
 
-    __slots__ = ("epoll", "handle", "pour_bytes", "poured", "resume", "socket", "unread", "unsent")
+    __slots__ = ("closing", "epoll", "handle", "pour_bytes", "poured", "resume", "socket", "unread", "unsent")
 
     def __init__(self, accepted: socket.socket, epoll: select.epoll) -> None:
         self.socket = accepted
@@ -51,6 +54,7 @@ class _Connection:
         self.unread = b""
         self.unsent = b""
         self.pour_bytes = self.poured = 0
+        self.closing = False
         self.handle: Callable[[], None] = self.read_head
         self.resume = self.handle  # what goes on once `unsent` is sent
 
@@ -74,7 +78,7 @@ class _Connection:
             self.handle = self.echo
             key = head[at + 20 : head.find(b"\r\n", at + 2)].strip()
             data, self.unread = self.unread, b""
-            self.send(_SWITCHING % websocket_accept(key) + data)
+            self.send(_SWITCHING % websocket_accept(key) + self.echoes(data))
         elif self.pour_bytes:
             self.send(_OK + b"Content-Length: %d\r\n\r\n" % self.pour_bytes)
         elif path == b"/head":
@@ -90,7 +94,28 @@ class _Connection:
         data = self.socket.recv(_READ_BYTES)
         if not data:
             raise ConnectionResetError
-        self.send(data)
+        if answer := self.echoes(self.unread + data if self.unread else data):
+            self.send(answer)
+
+    def echoes(self, data: bytes) -> bytes:
+        """The answer to all whole frames in ``data``; what is left of it waits in ``unread``."""
+        answers = []
+        at = 0
+        while not self.closing:
+            answer, used = frames.echo_run(data[at:] if at else data)
+            if not used:
+                try:
+                    frame = frames.read(data, at, masked=True, max_bytes=_MAX_MESSAGE_BYTES)
+                except frames.FrameError:
+                    raise ConnectionResetError from None
+                if frame is None:
+                    break
+                answer, used = _answer_frame(frame), frame.size
+                self.closing = frame.opcode == frames.CLOSE
+            answers.append(answer)
+            at += used
+        self.unread = data[at:]
+        return b"".join(answers)
 
     def pour(self) -> None:
         offset = self.poured % len(PATTERN)
@@ -106,23 +131,48 @@ class _Connection:
         if sent < len(data):
             self.unsent, self.resume, self.handle = data[sent:], self.handle, self.flush
             self.epoll.modify(self.socket, select.EPOLLOUT)
+        elif self.closing:
+            raise ConnectionResetError  # all is said; the server is the one that closes first (RFC 6455 §7.1.1)
 
     def flush(self) -> None:
         self.unsent = self.unsent[self.socket.send(self.unsent) :]
-        if not self.unsent:
-            self.handle = self.resume
-            self.epoll.modify(self.socket, select.EPOLLIN)
+        if self.unsent:
+            return
+        if self.closing:
+            raise ConnectionResetError
+        self.handle = self.resume
+        self.epoll.modify(self.socket, select.EPOLLIN)
 
 
-def _listeners() -> list[socket.socket]:
-    listeners = []
-    for _ in range(PORTS):
+def _answer_frame(frame: frames.Frame) -> bytes:
+    """A pong for a ping, a close for a close, nothing for a pong, and data as they are."""
+    if frame.opcode == frames.PONG:
+        return b""
+    opcode = frames.PONG if frame.opcode == frames.PING else frame.opcode
+    return frames.build(frame.payload, masked=False, opcode=opcode, final=frame.final)
+
+
+def _listen(count: int, first: int, last: int) -> list[socket.socket]:
+    """Listen on the first ``count`` ports that are free, from ``first`` to ``last``."""
+    listeners: list[socket.socket] = []
+    for port in range(first, last + 1):
+        if len(listeners) == count:
+            break
         listener = socket.socket()
+        # Without it, connections of an earlier run that the kernel still remembers would hold the port.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(65535)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(65535)
+        except OSError as error:
+            listener.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            continue
         listener.setblocking(False)
         listeners.append(listener)
+    if len(listeners) < count:
+        sys.exit(f"only {len(listeners)} of {count} ports are free from {first} to {last}")
     return listeners
 
 
@@ -140,7 +190,8 @@ def _accept(listener: socket.socket, epoll: select.epoll, connections: dict[int,
 
 def main() -> None:
     """Print the ports, then serve until standard input ends."""
-    listeners = {listener.fileno(): listener for listener in _listeners()}
+    count, first, last = map(int, sys.argv[1:])
+    listeners = {listener.fileno(): listener for listener in _listen(count, first, last)}
     connections: dict[int, _Connection] = {}
     epoll = select.epoll()
     for listening in listeners:

@@ -11,8 +11,9 @@ import socket
 import time
 from collections import Counter
 
-from fingerpost.bench.load import FaultError, Outcome, Site, answer_commands, fault_kind, outcome
-from fingerpost.bench.origin import BODY_BYTES, small_body
+from fingerpost.bench.load.child import Site, answer_commands
+from fingerpost.bench.load.origin import BODY_BYTES, small_body
+from fingerpost.bench.load.outcome import FaultError, Outcome, fault_kind, time_units
 
 _READ_BYTES = 65536
 _CONNECT_TIMEOUT_S = 10.0
@@ -49,7 +50,7 @@ def request_head(host: bytes, number: bytes) -> bytes:
 class _Client:
     """One keep-alive connection and the requests that are still to go down it."""
 
-    __slots__ = ("expected", "fd", "host", "left", "number", "received", "socket", "step_by")
+    __slots__ = ("expected", "fd", "host", "left", "number", "received", "sent_at", "socket", "step_by")
 
     def __init__(self, site: Site, first_number: int) -> None:
         self.host = site.host.encode()
@@ -66,10 +67,11 @@ class _Client:
         self.number += self.step_by
         self.expected = small_body(number, NUMBERS)
         head = request_head(self.host, number)
+        self.sent_at = time.perf_counter()
         if self.socket.send(head) != len(head):
             raise FaultError("send buffer full")
 
-    def step(self) -> bool:
+    def step(self, durations_s: list[float]) -> bool:
         """Read; with a whole response, check it and send the next request. Whether this was the last one."""
         data = self.socket.recv(_READ_BYTES)
         if not data:
@@ -82,6 +84,7 @@ class _Client:
             raise FaultError(f"status {received[9:12].decode('latin-1')}")
         if not received.endswith(self.expected) or len(received) != end + 4 + BODY_BYTES:
             raise FaultError("altered")
+        durations_s.append(time.perf_counter() - self.sent_at)
         self.received = b""
         self.left -= 1
         if self.left:
@@ -92,52 +95,60 @@ class _Client:
 _open: list[_Client] = []
 
 
-def connect(sites: list[tuple[str, int]], count: int, deadline_s: float) -> Outcome:
-    """Open ``count`` connections, in turn over the sites."""
-    started = time.perf_counter()
+def connect(sites: list[tuple[str, int]], count: int, first: int, deadline_s: float) -> Outcome:
+    """Open ``count`` connections, numbered from ``first``, in turn over the sites."""
+    began = time.monotonic()
     faults: Counter[str] = Counter()
-    ends_at = started + deadline_s
     for n in range(count):
         try:
-            if time.perf_counter() > ends_at:
+            if time.monotonic() > began + deadline_s:
                 raise FaultError("not done by the deadline")
-            _open.append(_Client(Site(*sites[n % len(sites)]), n))
+            _open.append(_Client(Site(*sites[n % len(sites)]), first + n))
         except (OSError, FaultError) as error:
             faults[fault_kind(error)] += 1
-    return outcome(len(_open), started, faults)
+    return Outcome.since(began, len(_open), faults)
 
 
-def get(requests: int, varied: bool, deadline_s: float) -> Outcome:
-    """Make about ``requests`` requests over all connections."""
+def get(requests: int, stride: int, late_s: float, deadline_s: float) -> Outcome:
+    """Make ``requests`` requests over each connection.
+
+    Args:
+        requests: How many on each.
+        stride: By how much the next one's number is higher; with 0 all heads are identical.
+        late_s: Later answers are counted.
+        deadline_s: For all.
+    """
     faults: Counter[str] = Counter()
-    each = max(1, requests // max(1, len(_open)))
     done = 0
-    with contextlib.closing(select.epoll(max(1, len(_open)))) as epoll:
-        started = time.perf_counter()
+    durations_s: list[float] = []
+    with contextlib.closing(select.epoll()) as epoll:
+        began = time.monotonic()
         waiting = {client.fd: client for client in _open}
         for client in _open:
-            client.left = each
-            client.step_by = len(_open) if varied else 0
+            client.left = requests
+            client.step_by = stride
             epoll.register(client.fd, select.EPOLLIN)
             client.send_next()
-        while waiting and (left_s := started + deadline_s - time.perf_counter()) > 0:
+        while waiting and (left_s := began + deadline_s - time.monotonic()) > 0:
             for fd, _ in epoll.poll(left_s, 1024):
+                client = waiting[fd]
                 try:
-                    if waiting[fd].step():
+                    if client.step(durations_s):
                         epoll.unregister(fd)
                         del waiting[fd]
-                        done += each
+                        done += requests
                 except BlockingIOError:
                     pass
                 except (OSError, FaultError) as error:
                     faults[fault_kind(error)] += 1
-                    _open.remove(waiting[fd])
+                    _open.remove(client)
                     waiting.pop(fd).socket.close()
         for client in waiting.values():
             faults["not done by the deadline"] += 1
             _open.remove(client)
             client.socket.close()
-        return outcome(done, started, faults)
+        found = Outcome.since(began, done, faults)
+    return time_units(found, durations_s, late_s)
 
 
 if __name__ == "__main__":

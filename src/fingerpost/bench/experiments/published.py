@@ -1,0 +1,143 @@
+"""The three experiments of the published comparison: echo servers, clients and messages, through a relay, timed.
+
+Every client upgrades through the relay; when all have, each sends its messages without waiting and reads as many
+echoes, every one of which is compared. The time counts from the first connect to the last echo.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fingerpost.bench import meter
+from fingerpost.bench.experiments.experiment import Experiment, Measure, Reading, reading
+from fingerpost.bench.load import frames
+from fingerpost.bench.load.outcome import Outcome
+from fingerpost.bench.needs import Shape
+from fingerpost.bench.peers import Peer
+from fingerpost.bench.run import ALL, RELAY_FAILED, SOME_LOST, Asked
+from fingerpost.bench.stage import Conditions, Stage, set_up
+
+_WRITE_BYTES = 65536
+_LOAD_CPUS = 3  # a message costs the load two to three times what it costs a relay that splices
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What each client does.
+
+    Attributes:
+        messages: How many it sends.
+        size: Of each, in bytes.
+        messages_per_write: The most that it gives to the kernel at once; 0: as many as 64 KiB hold.
+        opened_at_once: The most connections that are being opened at a time; 0: all.
+    """
+
+    messages: int
+    size: int
+    messages_per_write: int = 0
+    opened_at_once: int = 0
+
+    def rows(self) -> int:
+        """The most messages in one write."""
+        fitting = max(1, _WRITE_BYTES // frames.sent_bytes(self.size))
+        return min(self.messages_per_write or fitting, frames.MAX_ROWS)
+
+
+CAPACITY = Traffic(messages=1, size=20)
+EXCHANGE = Traffic(messages=1000, size=1024)
+
+
+def capacity(servers: Sequence[int], clients: int, traffic: Traffic) -> Experiment:
+    """How many tunnels at once a relay carries; ``clients`` for each of so many servers."""
+
+    def shape(point: str) -> Shape:
+        return Shape(int(point), int(point) * clients, bounded_by_relay=True)
+
+    def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
+        with set_up(peer, conditions, shape(point)) as stage:
+            found = _exchange_all(stage, traffic)
+            found.figures["lost"] = found.figures["expected"] - found.figures["done"]
+            found.verdict = _verdict(stage, found)
+            return found
+
+    asked = Asked(
+        "capacity",
+        f"{clients} client(s) per server, {traffic.messages} message(s) of {traffic.size} bytes: what is lost",
+        "message",
+        "lost",
+        "servers",
+        tuple(map(str, servers)),
+        _parameters(traffic, clients=clients),
+    )
+    return Experiment(asked, measure, shape)
+
+
+def by_servers(servers: Sequence[int], clients: int, traffic: Traffic) -> Experiment:
+    """How long the exchange takes with more and more servers, and ``clients`` for each."""
+
+    def shape(point: str) -> Shape:
+        return Shape(int(point), int(point) * clients, load_cpus=_LOAD_CPUS)
+
+    title = f"{clients} clients per server, {traffic.messages} messages of {traffic.size} bytes"
+    parameters = _parameters(traffic, clients=clients)
+    asked = Asked("servers", title, "message", "seconds", "servers", tuple(map(str, servers)), parameters)
+    return Experiment(asked, _measure_exchange(shape, traffic), shape)
+
+
+def by_clients(servers: int, clients: Sequence[int], traffic: Traffic) -> Experiment:
+    """How long the exchange takes with more and more clients for each of ``servers``."""
+
+    def shape(point: str) -> Shape:
+        return Shape(servers, int(point) * servers, load_cpus=_LOAD_CPUS)
+
+    title = f"{servers} servers, {traffic.messages} messages of {traffic.size} bytes from each client"
+    parameters = _parameters(traffic, servers=servers)
+    asked = Asked("clients", title, "message", "seconds", "clients per server", tuple(map(str, clients)), parameters)
+    return Experiment(asked, _measure_exchange(shape, traffic), shape)
+
+
+def _measure_exchange(shape: Callable[[str], Shape], traffic: Traffic) -> Measure:
+    def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
+        with set_up(peer, conditions, shape(point)) as stage:
+            return _exchange_all(stage, traffic)
+
+    return measure
+
+
+def _exchange_all(stage: Stage, traffic: Traffic) -> Reading:
+    """Open all tunnels, exchange all messages, close."""
+    crew = stage.crew("tunnel_client")
+    clients, silence_s = stage.shape.connections, stage.conditions.silence_s
+    opened = Outcome()
+
+    def phase() -> Outcome:
+        nonlocal opened
+        at_once = traffic.opened_at_once or clients
+        opened = crew.share("open", clients, stage.sites, at_once=at_once, silence_s=silence_s)
+        exchanged = crew.call(
+            "exchange", messages=traffic.messages, size=traffic.size, rows=traffic.rows(), silence_s=silence_s
+        )
+        return Outcome(exchanged.done, opened.began_s, exchanged.ended_s)
+
+    found, cost = meter.metered(stage, phase)
+    figures = meter.figures(stage, found, cost, expected=clients * traffic.messages)
+    figures["open_s"] = opened.seconds
+    figures["exchange_s"] = found.seconds - opened.seconds
+    return reading(stage, crew, figures)
+
+
+def _verdict(stage: Stage, found: Reading) -> str:
+    if found.failure is not None or not found.figures["done"]:
+        return RELAY_FAILED
+    if not found.faults and not found.figures["lost"]:
+        return ALL
+    return SOME_LOST if stage.still_relays() else RELAY_FAILED
+
+
+def _parameters(traffic: Traffic, **more: int) -> dict[str, int]:
+    return {
+        **more,
+        "messages": traffic.messages,
+        "size": traffic.size,
+        "messages_per_write": traffic.rows(),
+        "opened_at_once": traffic.opened_at_once,
+    }

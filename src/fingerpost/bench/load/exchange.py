@@ -1,0 +1,131 @@
+"""Many messages without waiting: all are sent as fast as the relay takes them, and all must come back."""
+
+from collections import Counter
+
+import numpy as np
+
+from fingerpost.bench.load import frames
+from fingerpost.bench.load.ledger import Ledger
+from fingerpost.bench.load.tunnel import READ, WRITE, Tunnel, whole_frames
+
+_NORMAL_CLOSURE = (1000).to_bytes(2, "big")
+
+
+class Exchange:
+    """Sends ``count`` messages and then a close; finished when all are back and the app has closed too.
+
+    As long as what comes back is right it is only compared, many messages at once. From the first difference on
+    a `Ledger` is kept.
+
+    Args:
+        tunnel: Open.
+        messages: Of the wanted size.
+        count: How many.
+        rows: The most messages in one write.
+    """
+
+    __slots__ = (
+        "_at",
+        "_closed",
+        "_count",
+        "_end",
+        "_ledger",
+        "_messages",
+        "_rows",
+        "_sent",
+        "_unread",
+        "_unsent",
+        "done",
+        "interest",
+        "tunnel",
+    )
+
+    def __init__(self, tunnel: Tunnel, messages: frames.Messages, count: int, rows: int) -> None:
+        self.tunnel = tunnel
+        self.interest = READ | WRITE
+        self.done = 0
+        self._messages = messages
+        self._count = count
+        self._rows = rows
+        self._sent = 0
+        self._unsent = memoryview(b"")
+        self._at = 0  # so many bytes are back and right
+        self._end = count * messages.echo_bytes
+        self._ledger: Ledger | None = None
+        self._unread = b""
+        self._closed = False
+
+    def step(self, events: int) -> bool:
+        """Send what can be sent, read what is there."""
+        if events & WRITE:
+            self._send()
+        if not events & ~WRITE:
+            return False
+        if self._closed:
+            return not self.tunnel.socket.recv(1)  # by now the app has closed its end, and the relay passed it on
+        data = self.tunnel.read()
+        if self._ledger is None:
+            data = self._compare(data)
+        if data or self._ledger is not None:
+            self._enter(data)
+        return False
+
+    def faults(self) -> Counter[str]:
+        """What became of the messages, if not all of them are back."""
+        if self._ledger is None:
+            self._ledger = self._begin_ledger()
+        faults = self._ledger.faults()
+        if not faults and not self._closed:
+            faults["close not answered"] += 1
+        return faults
+
+    def _send(self) -> None:
+        if not self._unsent:
+            first, count = self.tunnel.index + self._sent, min(self._rows, self._count - self._sent)
+            data = self._messages.frames(self.tunnel.number, first, count)
+            self._sent += count
+            if self._sent == self._count:
+                data += frames.build(_NORMAL_CLOSURE, masked=True, opcode=frames.CLOSE)
+            self._unsent = memoryview(data)
+        try:
+            self._unsent = self._unsent[self.tunnel.socket.send(self._unsent) :]
+        except BlockingIOError:
+            return
+        if not self._unsent and self._sent == self._count:
+            self.interest = READ
+
+    def _compare(self, data: bytes) -> bytes:
+        """Compare with what must come; return what is different or too much, from the start of its frame."""
+        size = self._messages.echo_bytes
+        came = np.frombuffer(data, np.uint8)
+        taken = 0
+        while taken < len(data) and self._at < self._end:
+            first, offset = divmod(self._at, size)
+            rows = min(-(-(len(data) - taken + offset) // size), frames.MAX_ROWS, self._count - first)
+            echoes = self._messages.echoes(self.tunnel.number, self.tunnel.index + first, rows).reshape(-1)
+            expected = echoes[offset:]
+            part = came[taken : taken + len(expected)]
+            if not np.array_equal(part, expected[: len(part)]):
+                self._at -= offset
+                self.done = first
+                return echoes[:offset].tobytes() + data[taken:]
+            taken += len(part)
+            self._at += len(part)
+        self.done = self._at // size
+        return data[taken:]
+
+    def _enter(self, data: bytes) -> None:
+        """Take down frame by frame what isn't simply the next message: something wrong, or the close."""
+        if self._ledger is None:
+            self._ledger = self._begin_ledger()
+        found, self._unread = whole_frames(self._unread + data)
+        for frame in found:
+            if frame.opcode == frames.CLOSE:
+                self._closed = True
+                self.interest = READ
+            else:
+                self._ledger.note(frame.payload)
+        self.done = self._ledger.came
+
+    def _begin_ledger(self) -> Ledger:
+        return Ledger(self.tunnel.number, self._messages.size, self.tunnel.index, self._count, self.done)

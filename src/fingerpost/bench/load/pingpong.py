@@ -1,0 +1,105 @@
+"""One message under way at a time, each timed: how long a relay takes, and what it costs to wake it."""
+
+import time
+from collections import Counter
+
+from fingerpost.bench.load import frames
+from fingerpost.bench.load.ledger import Ledger
+from fingerpost.bench.load.outcome import FaultError
+from fingerpost.bench.load.payload import message
+from fingerpost.bench.load.tunnel import READ, Tunnel, whole_frames
+
+
+class PingPong:
+    """Sends a message, and the next when it is back; finished after ``count`` of them.
+
+    Args:
+        tunnel: Open; it can be used again afterwards.
+        count: How many messages.
+        size: Of each, in bytes.
+    """
+
+    __slots__ = (
+        "_count",
+        "_due",
+        "_expected",
+        "_first",
+        "_frame",
+        "_ledger",
+        "_sent_at",
+        "_size",
+        "_unread",
+        "done",
+        "interest",
+        "latencies_s",
+        "tunnel",
+    )
+
+    def __init__(self, tunnel: Tunnel, count: int, size: int) -> None:
+        self.tunnel = tunnel
+        self.interest = READ
+        self.done = 0
+        self.latencies_s: list[float] = []
+        self._size = size
+        self._first = self._due = tunnel.index
+        self._count = count
+        self._ledger: Ledger | None = None
+        self._unread = b""
+        self._prepare()
+
+    def begin(self) -> None:
+        """Send the first.
+
+        Raises:
+            FaultError: The relay doesn't take it.
+            OSError: The tunnel is gone.
+        """
+        self._expected = frames.build(message(self.tunnel.number, self._due, self._size), masked=False)
+        self._sent_at = time.perf_counter()
+        if self.tunnel.socket.send(self._frame) != len(self._frame):
+            raise FaultError("send buffer full")
+        self.tunnel.index += 1
+        if self.tunnel.index < self._first + self._count:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Build the next message while the last is under way, so that no latency holds the time for it."""
+        self._frame = frames.build(message(self.tunnel.number, self.tunnel.index, self._size), masked=True)
+
+    def step(self, events: int) -> bool:
+        """Read; with the whole answer, send the next."""
+        data = self.tunnel.read()
+        if self._unread or data != self._expected:
+            if not self._examine(data):
+                return False
+        elif self._ledger is not None:
+            self._ledger.note(data[-self._size :])
+        self.latencies_s.append(time.perf_counter() - self._sent_at)
+        self.done += 1
+        self._due += 1
+        if self._due == self._first + self._count:
+            return True
+        self.begin()
+        return False
+
+    def _examine(self, data: bytes) -> bool:
+        """Look at an answer that came in pieces, or isn't the awaited one; whether that one has come."""
+        self._unread += data
+        if self._expected.startswith(self._unread):
+            answered = self._unread == self._expected
+            if answered:
+                self._unread = b""
+            return answered
+        if self._ledger is None:
+            self._ledger = Ledger(self.tunnel.number, self._size, self._first, self._count, self.done)
+        found, self._unread = whole_frames(self._unread)
+        before = self._ledger.settled
+        for frame in found:
+            self._ledger.note(frame.payload)
+        return self._ledger.settled > before
+
+    def faults(self) -> Counter[str]:
+        """What became of the messages, if not all of them are back."""
+        if self._ledger is not None:
+            return self._ledger.faults()
+        return Ledger(self.tunnel.number, self._size, self._first, self._count, self.done).faults()

@@ -1,0 +1,76 @@
+"""Reads off what a phase of a measurement cost: the relay's CPU and memory, the load's CPU."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fingerpost.bench import procfs
+from fingerpost.bench.load.latencies import percentile_us
+from fingerpost.bench.load.outcome import Outcome
+from fingerpost.bench.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU seconds of one phase, by who used them."""
+
+    relay_s: float
+    supervisor_s: float
+    load_s: float
+
+
+def metered(stage: Stage, phase: Callable[[], Outcome]) -> tuple[Outcome, Cost]:
+    """Do one phase and see what it cost.
+
+    Raises:
+        BenchError: The relay died in it; or the phase failed as a whole.
+    """
+    before = _read(stage)
+    found = phase()
+    if stage.why_dead() is not None:
+        # Its clock is gone with it; what the clients found tells more.
+        return found, Cost(0.0, 0.0, procfs.cpu_s(stage.load) - before.load_s)
+    after = _read(stage)
+    return found, Cost(
+        after.relay_s - before.relay_s, after.supervisor_s - before.supervisor_s, after.load_s - before.load_s
+    )
+
+
+def figures(stage: Stage, found: Outcome, cost: Cost, expected: int) -> dict[str, float]:
+    """What one phase yielded, by the names of `fingerpost.bench.run.FIGURES`.
+
+    Args:
+        stage: Where.
+        found: What the clients did.
+        cost: What it cost.
+        expected: The units that were asked for.
+    """
+    seconds = max(found.seconds, 1e-9)
+    read: dict[str, float] = {
+        "done": found.done,
+        "expected": expected,
+        "seconds": seconds,
+        "per_s": found.done / seconds,
+        "load_cpu_s": cost.load_s,
+        "load_busy": cost.load_s / seconds / stage.cpus.load_count,
+    }
+    if stage.relaying and stage.why_dead() is None:
+        read["relay_cpu_s"] = cost.relay_s
+        read["relay_busy"] = cost.relay_s / seconds
+        read["supervisor_cpu_s"] = cost.supervisor_s
+        read["peak_rss_mib"] = procfs.memory(stage.relaying).peak_rss / 2**20
+        if found.done:
+            read["cpu_us"] = cost.relay_s / found.done * 1e6
+    return read
+
+
+def latencies(found: Outcome) -> dict[str, float]:
+    """The latencies' percentiles and how many were late, if units were timed."""
+    if not found.latencies:
+        return {}
+    named = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
+    read = {name: percentile_us(found.latencies, share) for name, share in named.items()}
+    return read | {"max_us": found.longest_s * 1e6, "late": found.late}
+
+
+def _read(stage: Stage) -> Cost:
+    return Cost(procfs.cpu_s(stage.relaying), procfs.cpu_s(stage.watching), procfs.cpu_s(stage.load))
