@@ -4,7 +4,7 @@ import socket
 
 from fingerpost.dataplane.connection import Connection
 from fingerpost.dataplane.loop import READ, WRITE
-from fingerpost.dataplane.splice import Pipe
+from fingerpost.dataplane.splice import LARGE_BYTES, SHORT_READS_TO_STOP, Pipe
 from fingerpost.http1.framing import CloseFraming, Framing, LengthFraming
 
 _MIN_BYTES = 1 << 20
@@ -17,13 +17,14 @@ class Bulk:
     Chunked bodies stay with reads and sends: their framing is between the bytes.
     """
 
-    __slots__ = ("_framing", "_pipe", "_sink", "_source")
+    __slots__ = ("_framing", "_pipe", "_short_reads", "_sink", "_source")
 
     def __init__(self, pipe: Pipe, source: Connection, sink: Connection, framing: LengthFraming | CloseFraming) -> None:
         self._pipe = pipe
         self._source = source
         self._sink = sink
         self._framing = framing
+        self._short_reads = 0
 
     @classmethod
     def begin(cls, source: Connection, sink: Connection, framing: Framing) -> "Bulk | None":
@@ -57,6 +58,7 @@ class Bulk:
                 size = self._pipe.fill(self._source.fd)
         except BlockingIOError:
             return None
+        self._short_reads = 0 if size >= LARGE_BYTES else self._short_reads + 1
         if not self._pipe.drain(self._sink.fd):
             self._sink.want(self._sink.interest | WRITE)
             self._source.want(self._source.interest & ~READ)
@@ -78,7 +80,7 @@ class Bulk:
     @property
     def is_over(self) -> bool:
         """Whether reads have become short, so that plain reads serve better."""
-        return self._pipe.idle and not self._pipe.held
+        return self._short_reads >= SHORT_READS_TO_STOP and not self._pipe.held
 
     def end(self) -> None:
         """Give the pipe back."""

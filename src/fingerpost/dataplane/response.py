@@ -4,7 +4,7 @@ from fingerpost.dataplane.bulk import Bulk
 from fingerpost.dataplane.connection import READ_SIZE
 from fingerpost.dataplane.loop import READ, WRITE
 from fingerpost.dataplane.outcome import Outcome
-from fingerpost.dataplane.splice import FULL_READS_TO_START
+from fingerpost.dataplane.splice import LARGE_READS_TO_START
 from fingerpost.dataplane.upstream import Upstream
 from fingerpost.errors import MessageError
 from fingerpost.http1 import answers
@@ -203,7 +203,7 @@ class ResponseHalf(Outcome):
                 return
             self.downstream.arm(self.worker.settings.stream_idle_timeout_s)
             self.full_reads = self.full_reads + 1 if len(data) == READ_SIZE else 0
-            if self.full_reads >= FULL_READS_TO_START and self.upstream is not None:
+            if self.full_reads >= LARGE_READS_TO_START and self.upstream is not None:
                 self.full_reads = 0
                 self.bulk = Bulk.begin(self.upstream, self.downstream, framing)
 

@@ -1,7 +1,8 @@
 """Bulk bytes from socket to socket without a copy into user space: splice(2) through a pipe.
 
-A read that fills the buffer again and again means bulk. Then a pipe is lent to that direction until reads come up
-short. Pipes are few (each costs two descriptors and up to 1 MiB of kernel memory), so what finds none is copied.
+Large reads again and again mean bulk. From then on, until reads come up short, that direction borrows a pipe for each
+read, and has it back in its hands only while the sink can't take what is in it. Pipes are few (each costs two
+descriptors and up to 1 MiB of kernel memory), so what finds none is copied.
 """
 
 import fcntl
@@ -12,19 +13,20 @@ _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ; 1 MiB is what an unprivileged proces
 _PIPE_BYTES = 1 << 20
 _MAX_PIPES = 64
 
-FULL_READS_TO_START = 4
-"""So many buffers in a row must have been filled before a pipe is taken."""
+LARGE_BYTES = 32768
+"""A read of so many or more is large. Below, the second system call costs more than the copy."""
+
+LARGE_READS_TO_START = 4
+"""So many large reads in a row, and the next one is spliced."""
 
 SHORT_READS_TO_STOP = 8
-"""So many short reads in a row give it back."""
-
-_SHORT_BYTES = 32768
+"""So many short ones in a row, and the next one is copied."""
 
 
 class Pipe:
     """A pipe that carries one direction's bytes; ``held`` of them are in it."""
 
-    __slots__ = ("_read_fd", "_short_reads", "_write_fd", "held")
+    __slots__ = ("_read_fd", "_write_fd", "held")
 
     _idle: ClassVar[list["Pipe"]] = []
     _count: ClassVar[int] = 0
@@ -32,7 +34,6 @@ class Pipe:
     def __init__(self) -> None:
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.held = 0
-        self._short_reads = 0
         try:
             fcntl.fcntl(self._write_fd, _F_SETPIPE_SZ, _PIPE_BYTES)
         except OSError:
@@ -42,9 +43,7 @@ class Pipe:
     def take(cls) -> "Pipe | None":
         """An empty pipe, or None if all are lent or descriptors are short."""
         if cls._idle:
-            pipe = cls._idle.pop()
-            pipe._short_reads = 0
-            return pipe
+            return cls._idle.pop()
         if cls._count >= _MAX_PIPES:
             return None
         try:
@@ -75,7 +74,6 @@ class Pipe:
         """
         size = os.splice(fd, self._write_fd, min(limit, _PIPE_BYTES), flags=os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK)
         self.held += size
-        self._short_reads = 0 if size >= _SHORT_BYTES else self._short_reads + 1
         return size
 
     def drain(self, fd: int) -> bool:
@@ -93,8 +91,3 @@ class Pipe:
             except BlockingIOError:
                 return False
         return True
-
-    @property
-    def idle(self) -> bool:
-        """Whether bulk seems to be over."""
-        return self._short_reads >= SHORT_READS_TO_STOP

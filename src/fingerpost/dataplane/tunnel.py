@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fingerpost.dataplane.access_log import Subject
 from fingerpost.dataplane.connection import Connection, cut
 from fingerpost.dataplane.loop import ERROR, READ, WRITE, Loop
-from fingerpost.dataplane.splice import FULL_READS_TO_START, Pipe
+from fingerpost.dataplane.splice import LARGE_BYTES, LARGE_READS_TO_START, SHORT_READS_TO_STOP, Pipe
 from fingerpost.dataplane.timers import NEVER
 
 if TYPE_CHECKING:
@@ -31,18 +31,22 @@ class End:
         unsent: What was read at the peer and doesn't fit into this socket now.
         relayed: Bytes read here.
         ended: This side has said its last byte.
+        bulk: What is read here goes through a pipe, not through our memory.
+        streak: Large reads in a row; while ``bulk``, short ones.
+        pipe: The one that holds what was read here and doesn't fit into the peer's socket now.
     """
 
     __slots__ = (
+        "bulk",
         "ended",
         "fd",
-        "full_reads",
         "interest",
         "parked",
         "peer",
         "pipe",
         "relayed",
         "sock",
+        "streak",
         "tunnel",
         "unsent",
     )
@@ -58,14 +62,15 @@ class End:
         self.sock = connection.release()
         self.relayed = 0
         self.ended = False
-        self.full_reads = 0
+        self.bulk = False
+        self.streak = 0
         self.pipe: Pipe | None = None
         tunnel.loop.handlers[self.fd] = self.on_event if self.interest & READ else self._on_rare_event
         self.want(READ | WRITE if self.unsent else READ)
 
     def on_event(self, event: int) -> None:
         """Relay once: read here, send there."""
-        if event != READ or self.pipe is not None:
+        if event != READ or self.bulk:
             self._on_rare_event(event)
             return
         size = 0
@@ -86,10 +91,10 @@ class End:
         else:
             if sent != size:
                 self._hold(_BUFFER[sent:size].tobytes())
-            elif size == _BUFFER_SIZE:
-                self._on_full_read()
-            elif self.full_reads:
-                self.full_reads = 0
+            elif size >= LARGE_BYTES:
+                self._on_large_read()
+            elif self.streak:
+                self.streak = 0
 
     def push(self, data: bytes) -> None:
         """Send what was read at the peer before the tunnel began, behind what already waits."""
@@ -146,8 +151,8 @@ class End:
                     self.tunnel.close("reset")
                 elif event & ~(READ | WRITE):
                     self._on_hang_up()
-            elif self.pipe is not None:
-                self._splice(self.pipe)
+            elif self.bulk:
+                self._splice()
             else:
                 self.on_event(READ)
         except OSError:
@@ -173,10 +178,10 @@ class End:
                 self.unsent = self.unsent[self.sock.send(self.unsent) :]
             except BlockingIOError:
                 return False
-        elif peer.pipe is not None:
-            peer.pipe.drain(self.fd)
+        elif peer.pipe is not None and peer.pipe.drain(self.fd):
+            peer.return_pipe()
         self.tunnel.touch()
-        if self.unsent or (peer.pipe is not None and peer.pipe.held):
+        if self.unsent or peer.pipe is not None:
             return False
         self.want(self.interest & ~WRITE)
         if peer.ended:
@@ -190,7 +195,7 @@ class End:
         self.ended = True
         self.want(self.interest & ~READ)
         peer = self.peer
-        if not peer.unsent and (self.pipe is None or not self.pipe.held):
+        if not peer.unsent and self.pipe is None:
             peer._finish()
 
     def _finish(self) -> None:
@@ -198,40 +203,58 @@ class End:
         if self.ended:
             self.tunnel.close("done")
             return
-        pipe, self.peer.pipe = self.peer.pipe, None
-        if pipe is not None:
-            pipe.give_back()
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.tunnel.close("reset")
 
-    def _on_full_read(self) -> None:
-        """Reads keep filling the buffer: that is bulk, which splice carries at less cost."""
-        self.full_reads += 1
-        if self.full_reads >= FULL_READS_TO_START and self.tunnel.can_splice:
-            self.full_reads = 0
-            self.pipe = Pipe.take()
+    def _on_large_read(self) -> None:
+        """Large reads in a row are bulk, which splice carries at less cost."""
+        self.streak += 1
+        if self.streak >= LARGE_READS_TO_START and self.tunnel.can_splice:
+            self.bulk = True
+            self.streak = 0
 
-    def _splice(self, pipe: Pipe) -> None:
+    def _splice(self) -> None:
+        pipe = self.pipe = Pipe.take()
+        if pipe is None:
+            self._end_bulk()
+            self.on_event(READ)
+            return
         try:
             size = pipe.fill(self.fd)
         except BlockingIOError:
             # Readable, and yet nothing to splice: an urgent byte is in the way, which recv steps over.
-            self.pipe = None
-            pipe.give_back()
+            self.return_pipe()
+            self._end_bulk()
             return
         if not size:
+            self.return_pipe()
             self._on_end()
             return
         self.relayed += size
         self.tunnel.touch()
         peer = self.peer
-        if not pipe.drain(peer.fd):
+        if pipe.drain(peer.fd):
+            self.return_pipe()
+        else:
             peer.want(peer.interest | WRITE)
             self.want(self.interest & ~READ)
-        elif pipe.idle:
-            self.pipe = None
+        if size >= LARGE_BYTES:
+            self.streak = 0
+        else:
+            self.streak += 1
+            if self.streak >= SHORT_READS_TO_STOP:
+                self._end_bulk()
+
+    def _end_bulk(self) -> None:
+        self.bulk = False
+        self.streak = 0
+
+    def return_pipe(self) -> None:
+        """Nothing of what was read here is left in a pipe: others can have it."""
+        pipe, self.pipe = self.pipe, None
+        if pipe is not None:
             pipe.give_back()
 
 
@@ -304,9 +327,7 @@ class Tunnel:
         for end in (self.client, self.app):
             if reason != "done":
                 cut(end.sock)
-            if end.pipe is not None:
-                end.pipe.give_back()
-                end.pipe = None
+            end.return_pipe()
             end.unsent = b""
             self.loop.close(end.sock)
         worker = self.worker
