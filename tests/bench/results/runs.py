@@ -18,13 +18,15 @@ CAPACITY = Asked("capacity", "1 client per server", "tunnel", "lost", "servers",
 MESSAGES = Asked("messages", "1 KiB messages, ping-pong", "message", "cpu_us", "", ("",))
 REQUESTS = Asked("requests", "keep-alive GETs", "request", "cpu_us", "", ("varied", "identical"))
 
+PINNED = "0 for the relay, 1 for the load"
+
 CONTEXT: dict[str, Any] = {
     "date": "2026-01-02T03:04:05+00:00",
     "command": "fingerpost bench all",
     "cpu": "a processor",
     "cores": 2,
     "kernel": "Linux 6",
-    "pinned": {"relay": "0", "load": "1"},
+    "pinned": dict.fromkeys(("servers", "messages", "requests", "capacity"), PINNED),
     "versions": {"python": "3.11"},
     "peers": {
         "fingerpost": "1",

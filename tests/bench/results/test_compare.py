@@ -93,6 +93,12 @@ def test_other_parameters_are_not_compared() -> None:
     assert found.not_compared == ("servers, since its parameters differ: messages 1000 → 5",)
 
 
+def test_experiments_on_other_cpus_are_not_compared() -> None:
+    found = compare(messages([1, 1]), messages([9, 9], pinned={"messages": "any for all"}))
+    assert found.changes == ()
+    assert found.not_compared[0].startswith("messages, since relay and load had other CPUs: 0 for the relay")
+
+
 def test_points_of_one_run_alone_are_said() -> None:
     old = run([SERVERS], [s for p in SERVERS.points for s in rounds(SERVERS, p, "fingerpost", {"seconds": [1, 1]})])
     new = run([SERVERS], rounds(SERVERS, "50", "fingerpost", {"seconds": [1, 1]}))

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from fingerpost.bench.results import tables
+from fingerpost.bench.results.wording import number
 from fingerpost.bench.run import Run, Sample
 
 from .runs import CAPACITY, MESSAGES, SERVERS, degenerate, rounds, run, whole
@@ -63,14 +64,22 @@ def test_a_missing_peer_is_said_to_be_missing() -> None:
 def test_where_the_load_was_the_bottleneck_cpu_is_the_figure_to_read() -> None:
     text = " ".join(printed(whole()).split())
     # nginx's load was busy at both points; direct has no relay that could have been waited for.
-    assert "The load was the bottleneck for nginx: it was busy while the relay still had time left." in text
+    assert "The load was the bottleneck for nginx: it kept its CPUs busy while the relay had time left." in text
     assert "There CPU per message is the figure to read, not the time." in text
 
 
 def test_a_busy_relay_is_not_excused_by_a_busy_load() -> None:
     samples = rounds(SERVERS, "50", "go", {"seconds": [1.0], "load_busy": [0.95], "relay_busy": [0.93]})
     assert "bottleneck" not in printed(run([SERVERS], samples))
-    assert "bottleneck" in printed(run([SERVERS], samples, pinned={"relay": "0,1", "load": "2"}))
+    two = {"servers": "0,1 for the relay, 2 for the load"}
+    assert "bottleneck" in printed(run([SERVERS], samples, pinned=two))
+
+
+@pytest.mark.parametrize(("load", "relay", "bound"), [(0.75, 0.4, True), (0.6, 0.4, False), (0.55, 0.95, False)])
+def test_on_shared_cpus_load_and_relay_count_together(load: float, relay: float, bound: bool) -> None:
+    samples = rounds(SERVERS, "50", "go", {"seconds": [1.0], "load_busy": [load], "relay_busy": [relay]})
+    text = printed(run([SERVERS], samples, pinned={"servers": "any for all"}, cores=2))
+    assert ("it kept the CPUs that it shares with the relay busy" in " ".join(text.split())) == bound
 
 
 def test_capacity_tells_each_step_and_how_far_everyone_came() -> None:
@@ -109,6 +118,27 @@ SHOWN = {
 }
 
 
+def test_with_few_rounds_the_bars_say_that_they_say_little() -> None:
+    few = "With fewer than 3 rounds of each this says little."
+    assert few in printed(run([MESSAGES], rounds(MESSAGES, "", "fingerpost", {"cpu_us": [3.0, 3.0]})))
+    assert few not in printed(run([MESSAGES], rounds(MESSAGES, "", "fingerpost", {"cpu_us": [3.0, 3.0, 3.0]})))
+
+
+def test_what_should_be_nothing_has_a_column_only_if_it_is_something() -> None:
+    samples = rounds(MESSAGES, "", "fingerpost", {"cpu_us": [3.0], "late": [0]})
+    assert "late" not in printed(run([MESSAGES], samples))
+    assert "late" in printed(run([MESSAGES], samples + rounds(MESSAGES, "", "go", {"cpu_us": [3.0], "late": [1]})))
+
+
+SIZES = [(0, "0.00"), (0.0123, "0.0123"), (0.5, "0.500"), (3, "3.00"), (45.67, "45.7"), (999.6, "1,000")]
+SIZES += [(123456, "123,456"), (2.5e6, "2.5 M"), (3.456e9, "3.46 G")]
+
+
+@pytest.mark.parametrize(("value", "told"), SIZES)
+def test_a_number_has_the_digits_that_count(value: float, told: str) -> None:
+    assert number(value) == told
+
+
 @pytest.mark.parametrize("name", list(degenerate()))
 @pytest.mark.parametrize("width", [80, 100])
 def test_a_run_that_came_to_little_is_shown_as_far_as_it_came(name: str, width: int) -> None:
@@ -119,6 +149,12 @@ def test_an_interrupted_run_says_what_it_has_nothing_of() -> None:
     text = printed(degenerate()["interrupted"])
     assert "The run was interrupted: nothing was measured at 75." in text
     assert "The run was interrupted before messages began." in text
+
+
+def test_where_relay_and_load_ran_is_told_once() -> None:
+    assert line_of(printed(whole()), "pinned").split(maxsplit=1)[1].strip() == "0 for the relay, 1 for the load"
+    two = {"servers": "any for all", "messages": "0 for the relay, 1 for the load", "seal": "any for all"}
+    assert line_of(printed(run([], [], pinned=two)), "any for all (servers, seal); 0 for")
 
 
 def test_one_round_has_no_range() -> None:

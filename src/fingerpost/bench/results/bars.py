@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fingerpost.bench.results.summary import US, Row, Summary, asked_by_name
-from fingerpost.bench.results.wording import TIMES, labelled, number, place
+from fingerpost.bench.results.wording import TIMES, labelled, number, place, title
 from fingerpost.bench.run import ALL, Asked
 
 EVERY_POINT = "*"
@@ -149,7 +149,9 @@ def described(verdict: Verdict, asked: Asked) -> tuple[str, str, str]:
         found = f"not at {verdict.at}" if verdict.at else "at every step" if verdict.met else ""
         return f"{bar.experiment}: all exchanged", found, "at every step"
     point = "" if bar.point == EVERY_POINT else bar.point
-    what = f"{place(bar.experiment, point)}: {labelled(bar.figure, asked)}"
+    what = (
+        f"{place(bar.experiment, point)}: {title(bar.figure, asked) if bar.bar.over else labelled(bar.figure, asked)}"
+    )
     if verdict.found is None:
         return what, "", str(bar.bar)
     found = f"{verdict.found:.3f} {TIMES} {bar.bar.over}" if bar.bar.over else number(verdict.found)

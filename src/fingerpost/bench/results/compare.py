@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 BASES = ("nginx", "haproxy", "direct", "go", "node")
 """To whom fingerpost is held, the first that both runs measured at the point."""
 
-_CONDITIONS = ("cpu", "cores", "kernel", "pinned", "virtualised", "governor", "access_log")
-_OF_NO_MATTER = ("date", "command", "commit", "rounds", "peers")
+_CONDITIONS = ("cpu", "cores", "kernel", "virtualised", "governor", "access_log")
+_OF_NO_MATTER = ("date", "command", "commit", "rounds", "peers", "pinned")
 
 WITHIN, OUTSIDE, WORSE, BETTER, UNKNOWN = "within spread", "just outside", "worse", "better", "spread unknown"
 
@@ -153,6 +153,10 @@ def compare(old: Run, new: Run) -> Comparison:
         was = asked_by_name(old).get(name)
         if was is None:
             not_compared.append(f"{name}, which only the new run has")
+        elif _pinned(old, name) != _pinned(new, name):
+            not_compared.append(
+                f"{name}, since relay and load had other CPUs: {_pinned(old, name)} → {_pinned(new, name)}"
+            )
         elif was.parameters != asked.parameters or was.main != asked.main:
             not_compared.append(f"{name}, since its parameters differ: {_difference(was.parameters, asked.parameters)}")
         else:
@@ -167,6 +171,11 @@ def compare(old: Run, new: Run) -> Comparison:
         f"{name}, which only the old run has" for name in asked_by_name(old) if name not in asked_by_name(new)
     ]
     return Comparison(tuple(_differences(old, new)), tuple(not_compared), tuple(changes), tuple(broken))
+
+
+def _pinned(run: Run, experiment: str) -> str:
+    pinned = run.context.get("pinned")
+    return str(pinned.get(experiment, "any for all")) if isinstance(pinned, dict) else "unknown"
 
 
 def _only_old(before: Summary, after: Summary, name: str, point: str) -> bool:

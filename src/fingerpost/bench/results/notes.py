@@ -1,5 +1,6 @@
 """The sentences under a table: who is missing, what went wrong, and where the load was the bottleneck."""
 
+import re
 from dataclasses import dataclass
 
 from fingerpost.bench.results import capacity, wording
@@ -8,6 +9,8 @@ from fingerpost.bench.run import Asked, Run
 
 _BUSY = 0.9
 """From this share on, more than nothing is left only by chance."""
+
+_PINNED = re.compile(r"([\d,]+) for the relay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +37,34 @@ def missing(run: Run) -> list[Note]:
     return [Note(f"{name} is missing: {why}", "warn") for name, why in missing_peers(run).items()]
 
 
-def load_bound(row: Row, relay_cores: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which CPUs there were for relay and load in one experiment.
+
+    Attributes:
+        relay: How many the relay could use.
+        shared: Of how many in all, if the load could use the same ones; 0 if each had its own.
+    """
+
+    relay: int = 1
+    shared: int = 0
+
+
+def places(run: Run, experiment: str) -> Places:
+    """As the run's context has it: ``0 for the relay, 1 for the load``, or anything else where nothing was pinned."""
+    pinned = run.context.get("pinned")
+    told = pinned.get(experiment) if isinstance(pinned, dict) else None
+    own = _PINNED.match(str(told))
+    # Unpinned, a relay could use them all, but most of those here have one thread.
+    return Places(len(own[1].split(","))) if own else Places(1, int(run.context.get("cores", 1)))
+
+
+def load_bound(row: Row, where: Places) -> bool:
     """Whether the load had no more to give while the relay had: then time says little about the relay."""
     load, relay = row.median("load_busy"), row.median("relay_busy")
-    return load is not None and relay is not None and load >= _BUSY and relay < _BUSY * relay_cores
-
-
-def relay_cores(run: Run) -> int:
-    """How many CPUs the relay was pinned to; 1 where it wasn't, since most relays here have one thread."""
-    pinned = run.context.get("pinned")
-    cpus = pinned.get("relay") if isinstance(pinned, dict) else None
-    if isinstance(cpus, str):
-        return len(cpus.split(","))
-    return max(1, len(cpus)) if isinstance(cpus, (list, tuple)) else 1
+    if load is None or relay is None or relay >= _BUSY * where.relay:
+        return False
+    return load + relay / where.shared >= _BUSY if where.shared else load >= _BUSY
 
 
 def _wrong(summary: Summary, asked: Asked) -> list[Note]:
@@ -65,10 +83,10 @@ def _wrong(summary: Summary, asked: Asked) -> list[Note]:
 
 
 def _bottlenecks(summary: Summary, asked: Asked) -> list[Note]:
-    cores = relay_cores(summary.run)
+    where = places(summary.run, asked.name)
     by_peer: dict[str, list[str]] = {}
     for row in summary.rows(asked.name):
-        if load_bound(row, cores):
+        if load_bound(row, where):
             by_peer.setdefault(row.peer, []).append(row.point)
     if not by_peer or capacity.is_capacity(asked):
         return []
@@ -77,8 +95,11 @@ def _bottlenecks(summary: Summary, asked: Asked) -> list[Note]:
     for peer, points in by_peer.items():
         at = "" if set(points) == everywhere else wording.stretches(points, asked.points)
         parts.append(f"{peer} (at {at})" if at else peer)
-    figure = f"CPU per {asked.unit_of_work}"
-    text = f"The load was the bottleneck for {wording.listed(parts)}: it was busy while the relay still had time left."
+    figure = wording.title("cpu_s_per_gb" if asked.main == "cpu_s_per_gb" else "cpu_us", asked)
+    cpus = "the CPUs that it shares with the relay" if where.shared else "its CPUs"
+    text = (
+        f"The load was the bottleneck for {wording.listed(parts)}: it kept {cpus} busy while the relay had time left."
+    )
     return [Note(f"{text} There {figure} is the figure to read, not the time.", "warn")]
 
 

@@ -14,6 +14,8 @@ _COLUMNS = (
     *("per_s", "cpu_us", "relay_busy", "load_busy", "p50_us", "p90_us", "p99_us", "max_us", "peak_rss_mib"),
     *("late", "lost"),
 )
+_SHOULD_BE_NOTHING = ("late", "lost")
+_ENOUGH_ROUNDS = 3
 _ON_AN_AXIS = ("cpu_us", "peak_rss_mib")
 _DETAILS_ON_AN_AXIS = ("per_s", "open_s", "exchange_s")
 
@@ -129,7 +131,7 @@ def _published_cell(value: float | None) -> Cell:
 def _list(summary: Summary, asked: Asked, base: str) -> Sheet:
     """Peers below each other, their figures side by side."""
     rows_found = summary.rows(asked.name)
-    figures = [f for f in _COLUMNS if f != asked.main and any(f in row.figures for row in rows_found)]
+    figures = [f for f in _COLUMNS if f != asked.main and _worth_a_column(f, rows_found)]
     peers = summary.peers(asked.name)
     points = summary.points(asked)
     named = len(points) > 1
@@ -148,6 +150,12 @@ def _list(summary: Summary, asked: Asked, base: str) -> Sheet:
     columns = (*head, *(_column(figure, asked) for figure in figures))
     note = f"{wording.TIMES} is to {base}, within each round." if held else ""
     return Sheet(f"{asked.name}: {asked.title}", columns, rows, labels=1 + named, note=note)
+
+
+def _worth_a_column(figure: str, rows: Sequence[Row]) -> bool:
+    """Whether anybody has it; of what should be 0, whether anybody has more."""
+    values = [row.figures[figure].highest for row in rows if figure in row.figures]
+    return any(values) if figure in _SHOULD_BE_NOTHING else bool(values)
 
 
 def _column(figure: str, asked: Asked) -> str:
@@ -212,7 +220,9 @@ def bars_sheet(summary: Summary) -> Sheet | None:
     if not rows:
         return None
     columns = ("what", "found", "bar", "aim")
-    return Sheet(f"{US} against the bars that the project set itself", columns, rows, text=True)
+    few = min((row.rounds for row in summary.rows() if row.peer == US), default=0) < _ENOUGH_ROUNDS
+    note = f"With fewer than {_ENOUGH_ROUNDS} rounds of each this says little." if few else ""
+    return Sheet(f"{US} against the bars that the project set itself", columns, rows, note=note, text=True)
 
 
 def _met(met: bool | None, limit: str) -> Cell:
@@ -228,7 +238,16 @@ def context_rows(summary: Summary) -> list[tuple[str, str]]:
 
 def _flat(items: Iterable[tuple[str, object]]) -> Iterable[tuple[str, str]]:
     for name, value in items:
-        if isinstance(value, dict):
-            yield name, ", ".join(f"{key} {item}" for key, item in value.items())
+        if name == "pinned" and isinstance(value, dict):
+            yield name, "; ".join(_pinned(value))
+        elif isinstance(value, dict):
+            yield name, "; ".join(f"{key}: {item}" for key, item in value.items())
         else:
-            yield name, str(value)
+            yield name, {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _pinned(places: dict[str, str]) -> Iterable[str]:
+    """Each placement once, with the experiments that had it if there are several."""
+    for place in dict.fromkeys(places.values()):
+        names = [name for name, there in places.items() if there == place]
+        yield place if len(names) == len(places) else f"{place} ({', '.join(names)})"

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _STYLES = {"good": "green", "warn": "yellow", "bad": "bold red", "dim": "dim", "": ""}
 _LAST_LINES = 6  # of what a relay said
-_WIDEST_TEXT = 34
+_WIDEST_TEXT = 34  # what is longer is wrapped
+_WIDEST_LABEL = 24
 
 
 def print_run(console: Console, run: Run, base: str = US) -> None:
@@ -91,7 +92,7 @@ def _width(sheet: sheets.Sheet, column: int) -> int:
     cells = [row[column] for row in sheet.rows]
     lines = [line for cell in cells for line in (cell.text, cell.spread, *cell.more)]
     most = max(map(len, [*lines, *sheet.columns[column].split("\n")]), default=0)
-    return min(most, _WIDEST_TEXT)
+    return min(most, _WIDEST_LABEL if sheet.text and column < sheet.labels else _WIDEST_TEXT)
 
 
 def _table(sheet: sheets.Sheet, columns: list[int]) -> Table:

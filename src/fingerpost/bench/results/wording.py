@@ -35,6 +35,8 @@ def number(value: float) -> str:
     size = abs(value)
     if size >= 1e9:
         return f"{value / 1e9:.2f} G"
+    if size >= 1e6:
+        return f"{value / 1e6:.3g} M"
     if size >= 100:
         return f"{value:,.0f}"
     if size >= 10:
@@ -48,7 +50,8 @@ def quantity(figure: str, value: float) -> str:
     """A figure's value, without its unit; shares are given in percent."""
     if FIGURES[figure].unit == "share":
         return f"{value:.0%}"
-    return f"{round(value):,}" if not FIGURES[figure].unit and value == round(value) else number(value)
+    whole = not FIGURES[figure].unit and value == round(value)
+    return f"{round(value):,}" if whole else number(value)
 
 
 def span(spread: Spread, gap: str = "") -> str:
