@@ -66,7 +66,8 @@ def bars(summary: Summary, asked: Asked, figure: str) -> Figure:
         for number, row in enumerate(rows):
             spread = row.figures[figure]
             axes.barh(number, spread.median, color=look[row.peer].colour, height=0.7)
-            axes.errorbar(spread.median, number, xerr=_whiskers([spread]), color=INK, capsize=3, linewidth=1)
+            if spread.count > 1:
+                axes.errorbar(spread.median, number, xerr=_whiskers([spread]), color=INK, capsize=3, linewidth=1)
             text = wording.quantity(figure, spread.median)
             axes.annotate(text, (spread.highest, number), (6, 0), textcoords="offset points", va="center", fontsize=9)
         axes.set_yticks(range(len(rows)), [row.peer for row in rows])
@@ -109,6 +110,9 @@ def bands(summary: Summary, asked: Asked) -> Figure:
     """One bar for each peer: how far all was exchanged, where some was lost, where the relay failed."""
     ours = [capacity.reach(summary, asked, peer) for peer in summary.peers(asked.name)]
     theirs = capacity.published_reaches(asked)
+    farthest = max((band.to for reach in ours for band in reach.bands), default=0)
+    if not any(band.to <= farthest for reach in theirs for band in reach.bands):
+        theirs = []  # a small run beside them would be a row of slivers
     drawn = Figure(figsize=(_WIDTH, 1.7 + 0.4 * (len(ours) + len(theirs))), layout="constrained")
     axes = drawn.add_subplot()
     for number, reach in enumerate([*ours, *theirs]):
