@@ -1,4 +1,4 @@
-"""The published figures of the experiment that this one reproduces: two relays, on another machine, years ago.
+"""The published figures of the experiment that this one reproduces: two relays, on another machine.
 
 They are for the shape of a curve and never for a ratio: seconds of two machines can't be divided.
 """

@@ -25,7 +25,7 @@ CAVEATS = (
     "CPU per unit depends on how busy a relay is kept: a busy one finds more to do at each wake-up and pays less for"
     " each.",
     "The relays don't do exactly the same work for a message or a request; the documentation says what each does.",
-    "The published figures were made on another machine, years ago. They are for the shape of a curve.",
+    "The published figures were made on another machine. They are for the shape of a curve.",
 )
 
 
