@@ -1,5 +1,6 @@
 """Reads off what a phase of a measurement cost: the relay's CPU and memory, the load's CPU."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,11 +9,14 @@ from fingerpost.bench.load.latencies import percentile_us
 from fingerpost.bench.load.outcome import Outcome
 from fingerpost.bench.stage import Stage
 
+_PATIENCE_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds of one phase, by who used them."""
+    """CPU seconds of one phase, by who used them, and how long it was on the clock: a little longer than its work."""
 
+    wall_s: float
     relay_s: float
     supervisor_s: float
     load_s: float
@@ -26,12 +30,15 @@ def metered(stage: Stage, phase: Callable[[], Outcome]) -> tuple[Outcome, Cost]:
     """
     before = _read(stage)
     found = phase()
-    if stage.why_dead() is not None:
+    if stage.why_dead(_PATIENCE_S if found.faults else 0.0) is not None:
         # Its clock is gone with it; what the clients found tells more.
-        return found, Cost(0.0, 0.0, procfs.cpu_s(stage.load) - before.load_s)
+        return found, Cost(time.monotonic() - before.wall_s, 0.0, 0.0, procfs.cpu_s(stage.load) - before.load_s)
     after = _read(stage)
     return found, Cost(
-        after.relay_s - before.relay_s, after.supervisor_s - before.supervisor_s, after.load_s - before.load_s
+        after.wall_s - before.wall_s,
+        after.relay_s - before.relay_s,
+        after.supervisor_s - before.supervisor_s,
+        after.load_s - before.load_s,
     )
 
 
@@ -51,11 +58,11 @@ def figures(stage: Stage, found: Outcome, cost: Cost, expected: int) -> dict[str
         "seconds": seconds,
         "per_s": found.done / seconds,
         "load_cpu_s": cost.load_s,
-        "load_busy": cost.load_s / seconds / stage.cpus.load_count,
+        "load_busy": cost.load_s / cost.wall_s / stage.cpus.load_count,
     }
     if stage.relaying and stage.why_dead() is None:
         read["relay_cpu_s"] = cost.relay_s
-        read["relay_busy"] = cost.relay_s / seconds
+        read["relay_busy"] = cost.relay_s / cost.wall_s
         read["supervisor_cpu_s"] = cost.supervisor_s
         read["peak_rss_mib"] = procfs.memory(stage.relaying).peak_rss / 2**20
         if found.done:
@@ -73,4 +80,4 @@ def latencies(found: Outcome) -> dict[str, float]:
 
 
 def _read(stage: Stage) -> Cost:
-    return Cost(procfs.cpu_s(stage.relaying), procfs.cpu_s(stage.watching), procfs.cpu_s(stage.load))
+    return Cost(time.monotonic(), procfs.cpu_s(stage.relaying), procfs.cpu_s(stage.watching), procfs.cpu_s(stage.load))

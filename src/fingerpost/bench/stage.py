@@ -128,10 +128,15 @@ class Stage:
         self.load.append(started.pid)
         return started
 
-    def why_dead(self) -> str | None:
-        """Why the relay is no longer there, or None while it is."""
-        how = None if self.relay is None else process.how_it_ended(self.relay)
-        return None if how is None else f"the relay ended: {how}"
+    def why_dead(self, patience_s: float = 0.0) -> str | None:
+        """Why the relay is no longer there, or None while it is.
+
+        Args:
+            patience_s: How long to wait for an end that may have begun: its clients see it earlier than we do.
+        """
+        if self.relay is None or not process.wait_for_end(self.relay, patience_s):
+            return None
+        return f"the relay ended: {process.how_it_ended(self.relay)}"
 
     def said(self) -> str:
         """The last of what the relay said."""

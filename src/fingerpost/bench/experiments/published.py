@@ -61,7 +61,7 @@ def capacity(servers: Sequence[int], clients: int, traffic: Traffic) -> Experime
 
     asked = Asked(
         "capacity",
-        f"{clients} client(s) per server, {traffic.messages} message(s) of {traffic.size} bytes: what is lost",
+        f"{_count(clients, 'client')} per server, {_count(traffic.messages, 'message')} of {traffic.size} bytes",
         "message",
         "lost",
         "servers",
@@ -77,7 +77,7 @@ def by_servers(servers: Sequence[int], clients: int, traffic: Traffic) -> Experi
     def shape(point: str) -> Shape:
         return Shape(int(point), int(point) * clients, load_cpus=_LOAD_CPUS)
 
-    title = f"{clients} clients per server, {traffic.messages} messages of {traffic.size} bytes"
+    title = f"{_count(clients, 'client')} per server, {_count(traffic.messages, 'message')} of {traffic.size} bytes"
     parameters = _parameters(traffic, clients=clients)
     asked = Asked("servers", title, "message", "seconds", "servers", tuple(map(str, servers)), parameters)
     return Experiment(asked, _measure_exchange(shape, traffic), shape)
@@ -89,7 +89,9 @@ def by_clients(servers: int, clients: Sequence[int], traffic: Traffic) -> Experi
     def shape(point: str) -> Shape:
         return Shape(servers, int(point) * servers, load_cpus=_LOAD_CPUS)
 
-    title = f"{servers} servers, {traffic.messages} messages of {traffic.size} bytes from each client"
+    title = (
+        f"{_count(servers, 'server')}, {_count(traffic.messages, 'message')} of {traffic.size} bytes from each client"
+    )
     parameters = _parameters(traffic, servers=servers)
     asked = Asked("clients", title, "message", "seconds", "clients per server", tuple(map(str, clients)), parameters)
     return Experiment(asked, _measure_exchange(shape, traffic), shape)
@@ -116,7 +118,7 @@ def _exchange_all(stage: Stage, traffic: Traffic) -> Reading:
         exchanged = crew.call(
             "exchange", messages=traffic.messages, size=traffic.size, rows=traffic.rows(), silence_s=silence_s
         )
-        return Outcome(exchanged.done, opened.began_s, exchanged.ended_s)
+        return Outcome(exchanged.done, opened.began_s, exchanged.ended_s, opened.faults + exchanged.faults)
 
     found, cost = meter.metered(stage, phase)
     figures = meter.figures(stage, found, cost, expected=clients * traffic.messages)
@@ -141,3 +143,7 @@ def _parameters(traffic: Traffic, **more: int) -> dict[str, int]:
         "messages_per_write": traffic.rows(),
         "opened_at_once": traffic.opened_at_once,
     }
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

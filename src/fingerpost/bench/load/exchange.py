@@ -12,10 +12,11 @@ _NORMAL_CLOSURE = (1000).to_bytes(2, "big")
 
 
 class Exchange:
-    """Sends ``count`` messages and then a close; finished when all are back and the app has closed too.
+    """Sends ``count`` messages; when the last is back, a close; finished when the app has closed too.
 
     As long as what comes back is right it is only compared, many messages at once. From the first difference on
-    a `Ledger` is kept.
+    a `Ledger` is kept. No close is sent before the last message is back, since an app may answer it at once, before
+    what it still has to say (RFC 6455 §5.5.1).
 
     Args:
         tunnel: Open.
@@ -27,6 +28,7 @@ class Exchange:
     __slots__ = (
         "_at",
         "_closed",
+        "_closing",
         "_count",
         "_end",
         "_ledger",
@@ -53,7 +55,7 @@ class Exchange:
         self._end = count * messages.echo_bytes
         self._ledger: Ledger | None = None
         self._unread = b""
-        self._closed = False
+        self._closing = self._closed = False
 
     def step(self, events: int) -> bool:
         """Send what can be sent, read what is there."""
@@ -68,13 +70,15 @@ class Exchange:
             data = self._compare(data)
         if data or self._ledger is not None:
             self._enter(data)
+        if not self._closing and (self._at == self._end or (self._ledger is not None and self._ledger.last_came)):
+            self._close()
         return False
 
     def faults(self) -> Counter[str]:
         """What became of the messages, if not all of them are back."""
         if self._ledger is None:
             self._ledger = self._begin_ledger()
-        faults = self._ledger.faults()
+        faults = self._ledger.faults(self._sent)
         if not faults and not self._closed:
             faults["close not answered"] += 1
         return faults
@@ -84,8 +88,6 @@ class Exchange:
             first, count = self.tunnel.index + self._sent, min(self._rows, self._count - self._sent)
             data = self._messages.frames(self.tunnel.number, first, count)
             self._sent += count
-            if self._sent == self._count:
-                data += frames.build(_NORMAL_CLOSURE, masked=True, opcode=frames.CLOSE)
             self._unsent = memoryview(data)
         try:
             self._unsent = self._unsent[self.tunnel.socket.send(self._unsent) :]
@@ -93,6 +95,11 @@ class Exchange:
             return
         if not self._unsent and self._sent == self._count:
             self.interest = READ
+
+    def _close(self) -> None:
+        """Say that there is nothing more; everything else has been sent, so there is room for it."""
+        self._closing = True
+        self.tunnel.socket.send(frames.build(_NORMAL_CLOSURE, masked=True, opcode=frames.CLOSE))
 
     def _compare(self, data: bytes) -> bytes:
         """Compare with what must come; return what is different or too much, from the start of its frame."""

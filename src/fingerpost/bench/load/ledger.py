@@ -8,6 +8,7 @@ from collections import Counter
 from fingerpost.bench.load.payload import STAMP, message
 
 LOST = "message lost"
+NOT_SENT = "message not sent"
 DUPLICATED = "message duplicated"
 REORDERED = "message reordered"
 ALTERED = "message altered"
@@ -35,7 +36,7 @@ class Ledger:
 
     def note(self, payload: bytes) -> None:
         """One more message has come."""
-        tunnel, index = STAMP.unpack_from(payload) if len(payload) >= STAMP.size else (-1, -1)
+        tunnel, index = STAMP.unpack_from(payload.ljust(STAMP.size, b"\0"))
         if payload != message(tunnel, index, self._size):
             self._faults[ALTERED] += 1
         elif tunnel != self._tunnel or index not in self._awaited:
@@ -57,7 +58,16 @@ class Ledger:
         """For how many it is known what became of them: they came, or something altered came in their place."""
         return self.came + self._faults[ALTERED]
 
-    def faults(self) -> Counter[str]:
-        """What was wrong, now that nothing more will come; an altered message isn't also a lost one."""
-        lost = max(0, len(self._awaited) - self.settled)
-        return +Counter({**self._faults, LOST: lost})
+    @property
+    def last_came(self) -> bool:
+        """Whether the last of the awaited has come: in a stream, what is missing then won't come any more."""
+        return self._highest == self._awaited[-1]
+
+    def faults(self, sent: int) -> Counter[str]:
+        """What was wrong, now that nothing more will come; an altered message isn't also a lost one.
+
+        Args:
+            sent: How many of the awaited were sent at all.
+        """
+        missing = {LOST: max(0, sent - self.settled), NOT_SENT: len(self._awaited) - sent}
+        return +Counter({**self._faults, **missing})

@@ -100,6 +100,5 @@ class PingPong:
 
     def faults(self) -> Counter[str]:
         """What became of the messages, if not all of them are back."""
-        if self._ledger is not None:
-            return self._ledger.faults()
-        return Ledger(self.tunnel.number, self._size, self._first, self._count, self.done).faults()
+        ledger = self._ledger or Ledger(self.tunnel.number, self._size, self._first, self._count, self.done)
+        return ledger.faults(sent=self.tunnel.index - self._first)

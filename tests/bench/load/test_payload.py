@@ -1,4 +1,4 @@
-from fingerpost.bench.payload import websocket_key
+from fingerpost.bench.load.payload import websocket_key
 
 
 def test_a_key_can_be_made_of_an_amount_beyond_32_bits() -> None:

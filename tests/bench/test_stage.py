@@ -1,0 +1,62 @@
+"""A stage: apps, a relay and clients, freshly started, and nothing of it is left."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from child import until
+from fingerpost.bench.errors import BenchError
+from fingerpost.bench.needs import Ports, Shape
+from fingerpost.bench.peers import Direct, Fingerpost
+from fingerpost.bench.stage import Conditions, Cpus, set_up
+
+ANYWHERE = Conditions(cpus=Cpus())
+
+
+def test_apps_have_ports_of_their_own_in_several_processes() -> None:
+    conditions = Conditions(cpus=Cpus(), load_processes=3)
+    with set_up(Direct(), conditions, Shape(10, 10)) as stage:
+        assert len({site.port for site in stage.sites}) == len({site.host for site in stage.sites}) == 10
+        assert len(stage.load) == 3
+        assert stage.still_relays()
+
+
+def test_a_relay_reaches_every_app_and_all_processes_end_with_the_stage() -> None:
+    with set_up(Fingerpost(), ANYWHERE, Shape(5, 5)) as stage:
+        stage.crew("tunnel_client")
+        processes = [*stage.load, *stage.relaying, *stage.watching]
+        assert len(processes) == 4
+        assert len(stage.relaying) == 1
+        assert stage.still_relays()
+        assert stage.why_dead() is None
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes), "the end of all processes")
+
+
+def test_apps_listen_on_just_the_ports_that_were_asked_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        first = probe.getsockname()[1]
+    with set_up(Direct(), Conditions(cpus=Cpus(), ports=Ports(first, exact=True)), Shape(1, 1)) as stage:
+        assert [site.port for site in stage.sites] == [first]
+
+
+def test_a_port_in_use_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        conditions = Conditions(cpus=Cpus(), ports=Ports(port, exact=True))
+        with (
+            pytest.raises(BenchError, match=f"only 0 of 1 ports are free from {port}"),
+            set_up(Direct(), conditions, Shape(1, 1)),
+        ):
+            pass
+
+
+def test_relay_and_load_are_pinned_where_enough_cpus_are_left_for_the_load() -> None:
+    split = Cpus.split()
+    assert bool(split.relay) == (len(os.sched_getaffinity(0)) > 1)
+    assert set(split.relay) | set(split.load) <= os.sched_getaffinity(0)
+    assert not set(split.relay) & set(split.load)
+    assert Cpus.split(load=10_000) == Cpus()
+    assert str(Cpus()) == "any for all"
+    assert str(Cpus((0,), (1, 2))) == "0 for the relay, 1,2 for the load"
