@@ -47,14 +47,20 @@ def peer_named(text: str) -> Peer:
     Raises:
         ValueError: There is no such peer, or the command has another form; the message says what there is.
     """
-    known = {peer.name: peer for peer in known_peers()}
     if "=" in text:
         custom = Custom.parse(text)
-        if custom.name in known:
+        if _by_name(custom.name):
             raise ValueError(f"{custom.name} is the name of another peer; give yours its own")
         return custom
-    if text in known:
-        return known[text]
-    if match := re.fullmatch(r"fingerpost-([1-9][0-9]{0,2})", text, re.ASCII):
-        return Fingerpost(int(match[1]))
-    raise ValueError(f"no peer {text!r}; there are {', '.join(known)}, and NAME=COMMAND for any other relay")
+    if peer := _by_name(text):
+        return peer
+    names = ", ".join(peer.name for peer in known_peers())
+    raise ValueError(f"no peer {text!r}; there are {names}, and NAME=COMMAND for any other relay")
+
+
+def _by_name(name: str) -> Peer | None:
+    for peer in known_peers():
+        if peer.name == name:
+            return peer
+    match = re.fullmatch(r"fingerpost-([1-9][0-9]{0,2})", name, re.ASCII)
+    return Fingerpost(int(match[1])) if match else None

@@ -80,7 +80,8 @@ class CHP(Peer):
 
     def command(self, plan: Plan) -> list[str]:
         """Routed by host; the API on a socket in the plan's folder, so that nobody else can reach it."""
-        level = "warn" if plan.access_log is None else "info"
+        # Requests that went well are among what it says for debugging, and nowhere else.
+        level = "warn" if plan.access_log is None else "debug"
         return [
             *(find_node() or "node", str(self._program())),
             *("--ip", "127.0.0.1", "--port", str(plan.port), "--host-routing"),

@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-import string
 from pathlib import Path
 
 from fingerpost.bench.peers.legacy import LegacyPeer, write_legacy_key
@@ -13,6 +12,7 @@ PLACEHOLDERS = ("port", "key", "key_file", "folder")
 """What a command may contain in braces: where to listen, the Blowfish key, a file with it, a folder of its own."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}", re.IGNORECASE | re.ASCII)
+_PLACEHOLDER = re.compile(r"\{(\w+)\}", re.ASCII)  # other braces are the command's own
 
 
 class Custom(LegacyPeer):
@@ -39,14 +39,14 @@ class Custom(LegacyPeer):
             raise ValueError(f"{name!r} is no name for a peer: up to 32 letters, digits, dots, dashes")
         try:
             words = shlex.split(command)
-            used = {field for word in words for _, field, _, _ in string.Formatter().parse(word) if field is not None}
         except ValueError as error:
             raise ValueError(f"{name}: {command!r} can't be read: {error}") from None
         if not words:
             raise ValueError(f"{name}: a command is wanted, as in '{name}=./relay --listen 127.0.0.1:{{port}}'")
+        used = {field for word in words for field in _PLACEHOLDER.findall(word)}
         if unknown := sorted(used - set(PLACEHOLDERS)):
             known = " ".join(f"{{{placeholder}}}" for placeholder in PLACEHOLDERS)
-            raise ValueError(f"{name}: {{{unknown[0]}}} is unknown; there are {known}, and {{{{ }}}} for braces")
+            raise ValueError(f"{name}: {{{unknown[0]}}} is unknown; there are {known}")
         if "port" not in used:
             raise ValueError(f"{name}: the command must contain {{port}}, where the relay is to listen on 127.0.0.1")
         return cls(name, words)
@@ -65,9 +65,9 @@ class Custom(LegacyPeer):
     def command(self, plan: Plan) -> list[str]:
         """With everything filled in."""
         values = {
-            "port": plan.port,
+            "port": str(plan.port),
             "key": plan.legacy_key.decode("latin-1"),
-            "key_file": write_legacy_key(plan),
-            "folder": plan.folder,
+            "key_file": str(write_legacy_key(plan)),
+            "folder": str(plan.folder),
         }
-        return [word.format(**values) for word in self._words]
+        return [_PLACEHOLDER.sub(lambda found: values[found[1]], word) for word in self._words]

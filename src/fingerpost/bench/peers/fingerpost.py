@@ -6,10 +6,14 @@ from importlib import metadata
 
 from pydantic import ValidationError
 
+from fingerpost.bench.peers.installed import descriptors
 from fingerpost.bench.peers.peer import DOMAIN, Peer, Plan
 from fingerpost.config import Settings
+from fingerpost.control.listeners import descriptors_needed
 
-_LIMIT = "20000"  # of connections; more than the descriptors allow, so it is never fingerpost that says no
+# As many as the limit on descriptors has room for, up to more than a measurement needs. Asked for in so many words,
+# because all clients here have one address, which by default may not take all.
+_MOST_CONNECTIONS = 20_000
 
 
 class Fingerpost(Peer):
@@ -34,12 +38,14 @@ class Fingerpost(Peer):
 
     def command(self, plan: Plan) -> list[str]:
         """Everything by flags: no configuration file."""
+        fitting = (descriptor_limit() - descriptors_needed(0)) // 2
+        limit = str(self._workers * min(_MOST_CONNECTIONS, fitting))
         log = [] if plan.access_log is None else ["--access-log", str(plan.access_log)]
         return [
             *(sys.executable, "-m", "fingerpost", "serve", "--workers", str(self._workers)),
             *("--listen", f"127.0.0.1:{plan.port}", "--domain", DOMAIN, "--key-file", str(plan.key_file)),
-            *("--max-connections", _LIMIT, "--max-connections-per-client", _LIMIT),
-            *("--max-connections-per-target", _LIMIT, *log),
+            *("--max-connections", limit, "--max-connections-per-client", limit),
+            *("--max-connections-per-target", limit, *log),
         ]
 
 

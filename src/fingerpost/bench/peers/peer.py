@@ -67,7 +67,7 @@ class Peer:
         """Build what has to be built, once: what is in the cache already isn't built again.
 
         Args:
-            cache: A folder that outlives the run; see `fingerpost.bench.peers.cache.default_cache`.
+            cache: A folder that outlives the run; see `fingerpost.bench.peers.toolchain.default_cache`.
 
         Raises:
             BenchError: It could not be built; with the last lines of what the tool said.
