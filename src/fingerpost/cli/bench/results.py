@@ -76,11 +76,20 @@ def peers(install: bool, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from fingerpost.bench.peers import install_all, known_peers
+    from fingerpost.bench.errors import BenchError
+    from fingerpost.bench.peers import CHP, default_cache, known_peers
 
     if install:
-        for line in install_all():
-            click.echo(line, err=True)
+        console = Console(stderr=True)
+        try:
+            with console.status("getting configurable-http-proxy from npm"):
+                CHP().install(default_cache())
+            for peer in known_peers():
+                if peer.missing() is None:
+                    with console.status(f"preparing {peer.name}"):
+                        peer.prepare(default_cache())
+        except BenchError as error:
+            raise FingerpostError(f"--install: {error}") from error
     states = {peer.name: (peer.missing(), peer) for peer in known_peers()}
     if as_json:
         found = {
