@@ -47,7 +47,7 @@ def test_a_small_run_prints_tables_and_writes_everything(tmp_path: Path) -> None
     with (tmp_path / "samples.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 4
     assert {"servers"} <= {path.stem.partition("-")[0] for path in (tmp_path / "plots").iterdir()}
-    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
 
 def test_results_are_not_overwritten(tmp_path: Path) -> None:
