@@ -123,6 +123,8 @@ class Loopback(httpx.BaseTransport):
 def start_relay(directory: Path, *flags: str, listen: str = "127.0.0.1:0") -> Relay:
     """Start `fingerpost serve` with a new key file in ``directory`` and wait until it accepts.
 
+    There is one worker unless ``flags`` say otherwise, so that a test knows who has its connections.
+
     Args:
         directory: An existing directory of the test's own.
         flags: More flags for `serve`, one word each.
@@ -135,7 +137,7 @@ def start_relay(directory: Path, *flags: str, listen: str = "127.0.0.1:0") -> Re
     key_file = directory / "keys"
     key_file.touch(0o600)
     key_file.write_text(keyring.dump())
-    command = [*FINGERPOST, "serve", "--listen", listen, "--domain", DOMAIN]
+    command = [*FINGERPOST, "serve", "--workers", "1", "--listen", listen, "--domain", DOMAIN]
     child = Child([*command, "--key-file", key_file, "--access-log", "-", *flags], directory=directory)
     try:
         listening = child.wait_for_line(r"listening on http://\S+:(\d+)")

@@ -59,7 +59,7 @@ def test_every_setting_can_come_from_flag_environment_and_file(file: Path) -> No
         "cdn_loop_id": "x",
     }
     for setting in catalogue().values():
-        default = 1 if setting.name == "workers" else 2048
+        default = 3 if setting.name == "workers" else 2048
         value = valid.get(setting.name, f"/{setting.name}" if "FILE" in setting.metavar else default)
         words = [str(word) for word in value] if isinstance(value, list) else str(value)
         flag = tuple(words) if isinstance(words, list) else words
@@ -135,7 +135,7 @@ def test_list_entries_are_brought_into_canonical_form(name: str, text: str, cano
         ("public_url", "localhost", "http:// or https://"),
         ("public_url", "https://other.example", "a URL of a served domain (localhost)"),
         ("cdn_loop_id", "two words", "RFC 9110"),
-        ("workers", "2", "1, because this version runs one worker"),
+        ("workers", "0", "a whole number from 1 to 256"),
         ("max_head_bytes", "1023", "a whole number from 1024 to 262144"),
         ("max_head_bytes", "64k", "a whole number from 1024 to 262144"),
         ("head_timeout_s", "nan", "a number of seconds from 0.01 to 86400"),
@@ -157,7 +157,7 @@ def test_a_problem_names_key_value_and_accepted_form(name: str, value: object, a
         ('listen = "127.0.0.1:80"', "a list, each entry ADDR:PORT"),
         ("listen = [8080]", "ADDR:PORT"),
         ("listen = []", "at least one entry"),
-        ("workers = true", "1, because this version runs one worker"),
+        ("workers = true", "a whole number from 1 to 256"),
         ("max_fields = 10.5", "a whole number"),
         ("log_level = 3", "debug, info, warning or error"),
     ],

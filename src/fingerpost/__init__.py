@@ -8,8 +8,8 @@ Words
     downstream      the client's side
     upstream        the app's side
     listener        a socket that accepts clients
-    worker          the process that relays: one thread, one epoll
-    supervisor      the process that starts the worker, and never touches a relayed byte
+    worker          a process that relays: one thread, one epoll
+    supervisor      the process that starts the workers, and never touches a relayed byte
     label           the first DNS label of the Host
     domain          the wildcard suffix under which labels are served
     target          scheme, host and port of an app

@@ -17,57 +17,94 @@ def port_of(address: str) -> int:
 
 def test_port_0_becomes_a_real_port_that_accepts() -> None:
     (listener,) = open_listeners(["127.0.0.1:0"])
-    with listener.socket, socket.create_connection(("127.0.0.1", port_of(listener.address)), timeout=5):
-        listener.socket.settimeout(5)
-        accepted, _ = listener.socket.accept()
+    with listener.sockets[0], socket.create_connection(("127.0.0.1", port_of(listener.address)), timeout=5):
+        listener.sockets[0].settimeout(5)
+        accepted, _ = listener.sockets[0].accept()
         accepted.close()
 
 
 def test_listeners_are_not_blocking_and_not_inherited_by_accident() -> None:
     (listener,) = open_listeners(["127.0.0.1:0"])
-    with listener.socket:
-        assert not listener.socket.getblocking()
-        assert not os.get_inheritable(listener.socket.fileno())
+    with listener.sockets[0]:
+        assert not listener.sockets[0].getblocking()
+        assert not os.get_inheritable(listener.sockets[0].fileno())
 
 
 def test_ipv4_and_ipv6_share_a_port_because_ipv6_listeners_are_ipv6_only() -> None:
     (six,) = open_listeners(["[::]:0"])
-    with six.socket:
+    with six.sockets[0]:
         (four,) = open_listeners([f"0.0.0.0:{port_of(six.address)}"])
-        four.socket.close()
+        four.close()
         assert six.address.startswith("[::]:")
 
 
 def test_a_port_that_somebody_listens_on_is_refused_although_both_would_share_it() -> None:
     (first,) = open_listeners(["127.0.0.1:0"])
-    with first.socket, pytest.raises(ConfigError) as caught:
+    with first.sockets[0], pytest.raises(ConfigError) as caught:
         open_listeners([first.address])
     assert caught.value.key == "listen"
     assert caught.value.value == first.address
     assert "choose another port" in caught.value.accepted
 
 
-def test_workers_to_come_can_join_an_open_listener() -> None:
-    (first,) = open_listeners(["127.0.0.1:0"])
-    with first.socket, socket.socket() as second:
-        second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        second.bind(("127.0.0.1", port_of(first.address)))
-        second.listen()
-        assert second.getsockname() == first.socket.getsockname()
+def test_each_worker_gets_a_socket_of_its_own_and_connections_are_spread_over_them() -> None:
+    (listener,) = open_listeners(["127.0.0.1:0"], 3)
+    address = ("127.0.0.1", port_of(listener.address))
+    assert {listening.getsockname() for listening in listener.sockets} == {address}
+    clients = [socket.create_connection(address, timeout=5) for _ in range(200)]
+    counts = [len(accept_all(listening)) for listening in listener.sockets]
+    assert sum(counts) == 200
+    assert min(counts) > 20
+    for client in clients:
+        client.close()
+    listener.close()
+
+
+def accept_all(listening: socket.socket) -> list[socket.socket]:
+    accepted = []
+    while True:
+        try:
+            accepted.append(listening.accept()[0])
+        except BlockingIOError:
+            break
+    for sock in accepted:
+        sock.close()
+    return accepted
+
+
+def test_however_many_workers_there_are_every_socket_is_somebodys() -> None:
+    (listener,) = open_listeners(["127.0.0.1:0"], 4)
+    for count in (1, 2, 3, 4):
+        shares = [listener.share(number, count) for number in range(count)]
+        assert sorted(sock.fileno() for share in shares for sock in share) == sorted(
+            sock.fileno() for sock in listener.sockets
+        )
+    listener.grow(2)
+    assert len(listener.sockets) == 4
+    listener.grow(5)
+    assert len(listener.sockets) == 5
+    listener.close()
+
+
+def test_a_port_that_all_workers_of_another_proxy_share_is_refused() -> None:
+    (first,) = open_listeners(["127.0.0.1:0"], 3)
+    with pytest.raises(ConfigError, match="choose another port"):
+        open_listeners([first.address], 3)
+    first.close()
 
 
 def test_a_port_in_time_wait_can_be_listened_on_again() -> None:
     (listener,) = open_listeners(["127.0.0.1:0"])
     with (
-        listener.socket,
+        listener.sockets[0],
         socket.create_connection(("127.0.0.1", port_of(listener.address)), timeout=5) as client,
     ):
-        listener.socket.settimeout(5)
-        accepted, _ = listener.socket.accept()
+        listener.sockets[0].settimeout(5)
+        accepted, _ = listener.sockets[0].accept()
         accepted.close()  # the side that closes first waits
         assert client.recv(1) == b""
     (again,) = open_listeners([listener.address])
-    again.socket.close()
+    again.close()
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
@@ -78,10 +115,10 @@ def test_an_address_of_another_machine_is_refused() -> None:
 
 def test_when_one_address_fails_none_stays_open() -> None:
     (free,) = open_listeners(["127.0.0.1:0"])
-    free.socket.close()
+    free.close()
     with pytest.raises(ConfigError):
         open_listeners([free.address, "192.0.2.1:8080"])
-    open_listeners([free.address])[0].socket.close()
+    open_listeners([free.address])[0].close()
 
 
 def with_limits(soft: int, hard: int, wanted: int) -> str:

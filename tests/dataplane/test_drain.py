@@ -230,13 +230,21 @@ def test_a_terminals_interrupt_reaches_the_whole_group_and_drains_all_the_same(n
     assert ended(relay) == 0
 
 
-def test_a_worker_that_dies_ends_the_command_with_1(new_relay: NewRelay, app: App) -> None:
+def test_a_worker_that_dies_costs_its_own_connections_and_another_one_serves_the_next(
+    new_relay: NewRelay, app: App
+) -> None:
     relay = new_relay()
-    with tunnel(relay, app) as (client, _served):
-        os.kill(worker_pid(relay), signal.SIGKILL)
-        assert ended(relay) == 1
+    pid = worker_pid(relay)
+    with tunnel(relay, app) as (client, served):
+        os.kill(pid, signal.SIGKILL)
         is_reset(client)
-    assert "was killed by SIGKILL" in relay.stderr
+        is_reset(served)
+        with tunnel(relay, app) as (client, served):
+            client.sendall(b"and on")
+            assert read_exactly(served, 6) == b"and on"
+    assert worker_pid(relay) != pid
+    relay.child.wait_for_line("was killed by SIGKILL; another one starts")
+    assert relay.stop() == 0
 
 
 def test_a_slow_reader_gets_the_rest_of_its_response(new_relay: NewRelay, app: App) -> None:

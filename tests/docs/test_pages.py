@@ -86,8 +86,8 @@ def test_the_life_of_a_request_goes_the_way_that_the_package_tells() -> None:
         assert (ROOT / "src" / "fingerpost" / f"{path}.py").exists(), path
 
 
-def test_decisions_are_numbered_without_gaps() -> None:
-    assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+def test_decisions_have_a_number_each_and_the_same_form() -> None:
+    assert len({page.name[:4] for page in DECISIONS}) == len(DECISIONS)
     for page in DECISIONS:
         text = page.read_text()
         assert text.startswith(f"# {int(page.name[:4])}. ")

@@ -14,6 +14,7 @@ from fingerpost.config.files import read_files
 from fingerpost.config.settings import shown
 from fingerpost.control.keywatch import KeyWatch
 from fingerpost.control.listeners import Listener, descriptors_needed, hard_limit, make_room, open_listeners
+from fingerpost.control.orders import share, worker_orders
 from fingerpost.control.pidfile import PidFile
 from fingerpost.errors import ConfigError, ConfigProblemsError, FingerpostError
 
@@ -84,12 +85,12 @@ def serve(config: str | None, **flags: object) -> None:
     if pid_file:
         pid_file.refuse_if_held()
     max_connections = _make_room(settings, log.warning)
-    listeners = open_listeners(settings.listen)
+    listeners = open_listeners(settings.listen, settings.workers)
 
     # Only now: asyncio is the larger part of the start, and a mistake in a setting should show at once.
     import asyncio
 
-    from fingerpost.control.supervisor import Supervisor, worker_settings
+    from fingerpost.control.supervisor import Supervisor
 
     def on_ready() -> None:
         if pid_file:
@@ -98,9 +99,10 @@ def serve(config: str | None, **flags: object) -> None:
             click.echo(_announcement(listener, settings))
 
     addresses = [listener.address for listener in listeners]
-    orders = worker_settings(settings, files.secrets, addresses, max_connections)
+    orders = worker_orders(settings, files.secrets, addresses, max_connections)
+    watched = keys if files.secrets.keys else None
     try:
-        status = asyncio.run(Supervisor(orders, listeners, on_ready, keys if files.secrets.keys else None).run())
+        status = asyncio.run(Supervisor(orders, listeners, on_ready, settings.workers, watched).run())
     finally:
         if pid_file:
             pid_file.remove()
@@ -128,7 +130,7 @@ def check(config: str | None, as_json: bool, **flags: object) -> None:
         raise
     for address in configuration.settings.listen:
         try:
-            open_listeners([address])[0].socket.close()
+            open_listeners([address])[0].close()
         except ConfigError as error:
             warnings.append(str(error))
     if as_json:
@@ -140,13 +142,15 @@ def check(config: str | None, as_json: bool, **flags: object) -> None:
 
 
 def _make_room(settings: Settings, warn: Callable[[str], object]) -> int:
-    wanted = settings.max_connections
+    """How many connections one worker has room for."""
+    wanted = share(settings.max_connections, settings.workers)
     fitting = make_room(wanted)
     if fitting < wanted:
+        each = f" in each of {settings.workers} workers" if settings.workers > 1 else ""
         warn(
-            f"max_connections lowered from {wanted} to {fitting}: {wanted} connections need "
-            f"{descriptors_needed(wanted)} open files and the hard limit is {hard_limit()}; raise it "
-            "(ulimit -Hn, systemd: LimitNOFILE=) or lower max_connections"
+            f"max_connections lowered from {settings.max_connections} to {fitting * settings.workers}: {wanted} "
+            f"connections{each} need {descriptors_needed(wanted)} open files and the hard limit is {hard_limit()}; "
+            "raise it (ulimit -Hn, systemd: LimitNOFILE=) or lower max_connections"
         )
     return fitting
 

@@ -1,6 +1,7 @@
 """The one definition of every setting: flags, environment, TOML keys and documentation derive from it."""
 
 import functools
+import os
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -26,10 +27,9 @@ def _no_boolean(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _one_worker(number: int) -> int:
-    if number != 1:
-        raise ValueError("1, because this version runs one worker")
-    return number
+def _cores() -> int:
+    """How many this process may run on."""
+    return len(os.sched_getaffinity(0))
 
 
 Count = Annotated[int, BeforeValidator(_no_boolean)]
@@ -165,13 +165,16 @@ class Settings(BaseModel):
         max_length=1024,
     )
 
-    workers: Annotated[Count, AfterValidator(_one_worker)] = _setting(
+    workers: Count = _setting(
         "Process",
-        1,
+        _cores,
         "N",
-        "1, because this version runs one worker",
-        "Worker processes; this version runs one.",
-        "Leave it; the key is there so that a file can already say 1.",
+        "a whole number from 1 to 256",
+        "Worker processes, each of which uses one core at most; they share the limits below.",
+        "Lower it to leave cores to other programs on the machine.",
+        shown="the number of cores",
+        ge=1,
+        le=256,
     )
     access_log: Path | None = _setting(
         "Process",

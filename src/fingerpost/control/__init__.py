@@ -1,6 +1,7 @@
-"""The control plane: opens sockets, starts the worker, passes on signals; it never touches a relayed byte.
+"""The control plane: opens sockets, starts workers, passes on signals; it never touches a relayed byte.
 
-`listeners` opens what clients connect to, `supervisor` runs the worker that accepts from it, `pidfile`
-tells others its process id. Nothing here imports the data plane: workers are separate processes, and the
-messages in `supervisor` are all that both sides share.
+`listeners` opens what clients connect to. `supervisor` does what signals ask for with a `crew` of workers, each a
+`worker` process at the other end of a `channel`, with `orders`. `keywatch` notices new keys, `pidfile` tells others the
+process id. Nothing here imports the data plane: workers are separate processes, and the messages written down
+in `worker` are all that both sides share.
 """

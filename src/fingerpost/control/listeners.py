@@ -23,35 +23,67 @@ _REASONS = {
 
 
 class Listener:
-    """A listening socket and its address, with the real port if a free one was asked for."""
+    """One address and its sockets, one for each worker, which the kernel spreads connections over (SO_REUSEPORT).
+
+    They stay open for as long as the address is served, whatever becomes of workers: what waits in a socket's queue
+    waits for the next worker that takes it.
+
+    Attributes:
+        address: ``ADDR:PORT``, with the real port if a free one was asked for.
+        sockets: Listening and non-blocking.
+    """
 
     def __init__(self, listening: socket.socket) -> None:
-        self.socket = listening
+        self.sockets = [listening]
         host, port = listening.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
+    def grow(self, count: int) -> None:
+        """Have at least so many sockets. There never get fewer: closing one would reset what waits in its queue.
 
-def open_listeners(addresses: Sequence[str]) -> list[Listener]:
+        Raises:
+            ConfigError: The kernel has no room for more.
+        """
+        while len(self.sockets) < count:
+            self.sockets.append(_listen(self.address, join=True))
+
+    def share(self, number: int, count: int) -> list[socket.socket]:
+        """What worker ``number`` of ``count`` accepts from: usually one, more when there have been more workers."""
+        return self.sockets[number::count]
+
+    def close(self) -> None:
+        """Close all; workers that have them may still accept."""
+        for listening in self.sockets:
+            listening.close()
+
+
+def open_listeners(addresses: Sequence[str], count: int = 1) -> list[Listener]:
     """Listen on every address, or on none of them.
 
     Args:
         addresses: ``ADDR:PORT`` in canonical form.
+        count: How many sockets each gets.
 
     Raises:
         ConfigError: An address is taken, forbidden or not this machine's.
     """
     with ExitStack() as opened:
-        listeners = [Listener(opened.enter_context(_listen(address))) for address in addresses]
+        listeners = []
+        for address in addresses:
+            listener = Listener(_listen(address))
+            opened.callback(listener.close)
+            listener.grow(count)
+            listeners.append(listener)
         opened.pop_all()
     return listeners
 
 
-def _listen(address: str) -> socket.socket:
-    """Open one non-blocking listening socket.
+def _listen(address: str, *, join: bool = False) -> socket.socket:
+    """Open one non-blocking listening socket; with ``join``, beside our own first one of that address.
 
-    SO_REUSEPORT lets several sockets of one user share a port, which workers are going to do; so a second
-    fingerpost would silently get half of the first one's connections. Set between bind and listen, it still
-    does its work, but the bind was exclusive: it fails when anybody listens there, whatever options they set.
+    SO_REUSEPORT lets several sockets of one user share a port; so a second fingerpost would silently get half of the
+    first one's connections. Set between bind and listen, it still does its work, but the bind was exclusive: it
+    fails when anybody listens there, whatever options they set. Those that join set it before.
     """
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
@@ -62,8 +94,11 @@ def _listen(address: str) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if join:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listening.bind((host, int(port)))
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if not join:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listening.listen(_BACKLOG)
         except BaseException:
             listening.close()

@@ -1,5 +1,6 @@
 """A worker process: ``python -m fingerpost.dataplane FD``, where FD is its end of the supervisor's socketpair."""
 
+import faulthandler
 import gc
 import logging
 import signal
@@ -14,11 +15,12 @@ def main() -> int:
     # Orders come from the supervisor; a terminal's Ctrl-C goes to the whole process group and must not cut it short.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    faulthandler.enable()  # the supervisor's SIGABRT for a worker that hangs makes it say where
     mailbox = Mailbox(int(sys.argv[1]))
     settings, listeners = mailbox.receive_start()
     logging.basicConfig(
         level=settings.log_level.upper(),
-        format="%(asctime)s fingerpost %(levelname)s: %(message)s",
+        format=f"%(asctime)s fingerpost worker {settings.number} %(levelname)s: %(message)s",
         stream=sys.stderr,
     )
     worker = Worker(settings, listeners, mailbox)

@@ -1,19 +1,20 @@
 """The worker's end of the socketpair to its supervisor: one JSON object a line, both ways.
 
 The first line comes with the listening sockets as SCM_RIGHTS; what the lines say is written down in
-`fingerpost.control.supervisor`. The supervisor's end closing is an order too: stop.
+`fingerpost.control.worker`. The supervisor's end closing is an order too: stop.
 """
 
 import json
+import os
 import socket
 from typing import Any
 
 from fingerpost.dataplane.settings import WorkerSettings
 
 MAX_LINE_BYTES = 4 << 20
-MAX_LISTENERS = 64
 
 _READ_BYTES = 65536
+_MAX_DESCRIPTORS = 253  # in one message: SCM_MAX_FD
 
 
 class Mailbox:
@@ -26,6 +27,7 @@ class Mailbox:
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
         self._received = bytearray()
+        self._descriptors: list[int] = []
         self._unsent = bytearray()
 
     def fileno(self) -> int:
@@ -43,30 +45,25 @@ class Mailbox:
             ValueError: The message is not the one that starts a worker.
         """
         self._socket.setblocking(True)
-        # A stream's descriptors come with the first byte of what they were sent with.
-        data, descriptors, _, _ = socket.recv_fds(self._socket, _READ_BYTES, MAX_LISTENERS)
-        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-        for listening in sockets:  # neither flag of the Python object came along
-            listening.setblocking(False)
-            listening.set_inheritable(False)
-        while True:
-            if not data:
+        while not (messages := self._lines(1)):
+            if not self._receive():
                 raise EOFError("the supervisor closed the socketpair before it sent the settings")
-            self._received += data
-            if b"\n" in data:
-                break
             if len(self._received) > MAX_LINE_BYTES:
                 raise ValueError("the supervisor's first message is too long")
-            data = self._socket.recv(_READ_BYTES)
         self._socket.setblocking(False)
-        message = self._lines(1)[0]
-        addresses = [listener["address"] for listener in message.get("listeners", ())]
+        (message,) = messages
+        sockets = [socket.socket(fileno=descriptor) for descriptor in message.get("descriptors", ())]
+        for listening in sockets:  # the flag of the Python object didn't come along
+            listening.setblocking(False)
+        addresses = message.get("listeners", ())
         if message.get("type") != "start" or len(addresses) != len(sockets):
             raise ValueError("the supervisor's first message is no start, or lacks listening sockets")
         return WorkerSettings(**message["settings"]), list(zip(addresses, sockets, strict=True))
 
     def read(self) -> list[dict[str, Any]]:
         """Every whole message that is there, perhaps none; never blocks.
+
+        A message's ``descriptors`` are the numbers of those that came with it; they are the caller's from now on.
 
         Raises:
             EOFError: The supervisor is gone and all its messages were read.
@@ -76,15 +73,11 @@ class Mailbox:
         ended = False
         while len(self._received) <= MAX_LINE_BYTES:
             try:
-                data = self._socket.recv(_READ_BYTES)
+                if not self._receive():
+                    ended = True
+                    break
             except BlockingIOError:
                 break
-            except ConnectionError:
-                data = b""
-            if not data:
-                ended = True
-                break
-            self._received += data
         messages = self._lines()
         if len(self._received) > MAX_LINE_BYTES:
             raise ValueError("a message from the supervisor is too long")
@@ -115,8 +108,27 @@ class Mailbox:
         except ConnectionError:
             self._unsent.clear()  # nobody to tell; `read` will say so
 
+    def _receive(self) -> bool:
+        """Read once; return whether there was anything, which at the supervisor's end there isn't."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._socket, _READ_BYTES, _MAX_DESCRIPTORS)
+        except ConnectionError:
+            return False
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        self._descriptors += descriptors
+        self._received += data
+        return bool(data)
+
     def _lines(self, most: int = -1) -> list[dict[str, Any]]:
-        """Take up to ``most`` whole lines (-1: all) from what was received."""
+        """Take up to ``most`` whole lines (-1: all) from what was received, each with its descriptors.
+
+        A stream's descriptors come with the first byte of what they were sent with: before the line is whole.
+        """
         *lines, rest = self._received.split(b"\n", most)
         self._received = bytearray(rest)
-        return [json.loads(line) for line in lines]
+        messages = [json.loads(line) for line in lines]
+        for message in messages:
+            if count := message.get("descriptors", 0):
+                message["descriptors"], self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        return messages

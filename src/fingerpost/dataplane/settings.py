@@ -12,6 +12,7 @@ from dataclasses import dataclass
 class WorkerSettings:
     """One worker's orders. Field names are those of the user's settings where one exists."""
 
+    number: int  # which of the workers it is, from 0
     domain: list[str]  # served suffixes, lower case, without a leading dot
     keys: str  # the key file's text
     legacy_key: str | None  # the legacy key, as Latin-1 text

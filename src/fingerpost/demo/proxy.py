@@ -36,6 +36,7 @@ class ChildProxy:
 
     def __init__(self, listen: str, domain: str, key_file: Path) -> None:
         serve = [sys.executable, "-P", "-m", "fingerpost", "serve", "--listen", listen, "--domain", domain]
+        serve += ["--workers", "1"]  # it has few clients, and a start that takes no time
         self._command = [*serve, "--key-file", str(key_file), "--access-log", "-", "--log-level", "warning"]
 
     def __enter__(self) -> Self:

@@ -1,0 +1,182 @@
+"""One worker process as the supervisor sees it: started, told what to do, watched, and waited for.
+
+Both speak JSON lines over a socketpair. The supervisor sends, the first together with the listening sockets'
+descriptors in the order of ``listeners``::
+
+    {"type": "start", "settings": {…}, "listeners": ["127.0.0.1:8080", …]}
+    {"type": "keys", "keys": …}  open labels with these from now on
+    {"type": "drain"}       accept nothing new, finish what runs, exit with 0
+    {"type": "stop"}        exit at once
+
+and the worker ``{"type": "ready"}`` when it accepts, ``{"type": "counters", …}`` twice a second, which is its
+heartbeat, and ``{"type": "drained"}``. A message with descriptors says how many (``"descriptors": 2``).
+When one end closes, its process is over or has given up: the other one ends too.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fingerpost
+from fingerpost.control.channel import Channel
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 2.0
+ABORT_TIMEOUT_S = 0.5  # for a hung worker to say where it hangs
+
+log = logging.getLogger("fingerpost")
+
+
+def worker_command() -> list[str]:
+    """How a worker process is started; the socketpair's descriptor is to be appended."""
+    # -P keeps the working directory, where anything may lie about, out of the module search path; unless the
+    # package itself is found there: python -m fingerpost in a source tree.
+    package_root = str(Path(fingerpost.__file__).resolve().parents[1])
+    safe_path = [] if sys.path[0] == package_root else ["-P"]
+    return [sys.executable, *safe_path, "-m", "fingerpost.dataplane"]
+
+
+class WorkerProcess:
+    """A worker from its start to its end.
+
+    Args:
+        number: Its place in the crew, for messages.
+        command: Starts it, without the descriptor at its end.
+        orders: Its settings.
+        addresses: ``ADDR:PORT`` of each listening socket.
+        descriptors: The listening sockets, in the same order.
+
+    Attributes:
+        pid: Its process id.
+        ready_at: Since when it accepts connections (monotonic seconds), or None.
+        counters: What it said last.
+        missed_beats: For how many looks in a row nothing was heard of it; whoever looks counts.
+        status: Its exit status once it has ended, negative for a signal.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        command: Sequence[str],
+        orders: dict[str, Any],
+        addresses: Sequence[str],
+        descriptors: Sequence[int],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.number = number
+        self.ready_at: float | None = None
+        self.counters: dict[str, Any] = {}
+        self.missed_beats = 0
+        self.status: int | None = None
+        self._ready_or_ended = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._overdue: str | None = None
+        self._told_to_stop = False
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # A process group of its own: Ctrl-C in a terminal is for the supervisor, which then drains.
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+        self.pid = self._process.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        self._loop.add_reader(self._pidfd, self._on_exit)
+        self._channel = Channel(ours, self._on_message, self._on_channel_end)
+        self._channel.send({"type": "start", "settings": orders, "listeners": list(addresses)}, descriptors)
+        self._alarm = self._loop.call_later(START_TIMEOUT_S, self.kill, "did not get ready")
+
+    def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Send it a message; harmless when it has ended."""
+        self._channel.send(message, descriptors)
+
+    def drain(self, patience_s: float) -> None:
+        """Let it finish what runs; kill it when patience is over."""
+        self.send({"type": "drain"})
+        self._set_alarm(patience_s, "did not drain in time")
+
+    def stop(self) -> None:
+        """End it at once, or by force."""
+        self._told_to_stop = True
+        self.send({"type": "stop"})
+        self._set_alarm(STOP_TIMEOUT_S, "did not stop")
+
+    def kill(self, reason: str) -> None:
+        """End it by force; the reason is for the log."""
+        if self.status is None:
+            self._overdue = self._overdue or reason
+            self._process.kill()
+
+    def abort(self, reason: str) -> None:
+        """End one that hangs; first it may say where."""
+        self._overdue = reason
+        self._process.send_signal(signal.SIGABRT)
+        self._set_alarm(ABORT_TIMEOUT_S, reason)
+
+    async def until_ready(self) -> bool:
+        """Wait until it accepts connections, or has ended instead."""
+        await self._ready_or_ended.wait()
+        return self.ready_at is not None
+
+    async def until_ended(self) -> None:
+        """Wait for its end."""
+        await self._ended.wait()
+
+    def how_it_ended(self) -> str:
+        """In words that complete "the worker …"."""
+        if self._overdue:
+            return f"{self._overdue} and was killed"
+        status = self.status or 0
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
+        return how if self.ready_at is not None else f"{how} before it was ready"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than it should have when told to drain."""
+        return not self._told_to_stop and (self._overdue is not None or self.status != 0)
+
+    def lived_s(self) -> float:
+        """For how long it has been ready."""
+        return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
+
+    def _set_alarm(self, seconds: float, reason: str) -> None:
+        self._alarm.cancel()
+        if self.status is None:
+            self._alarm = self._loop.call_later(seconds, self.kill, reason)
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        self.missed_beats = 0
+        kind = message.get("type")
+        if kind == "ready" and self.ready_at is None:
+            self.ready_at = time.monotonic()
+            self._alarm.cancel()
+            self._ready_or_ended.set()
+        elif kind == "counters":
+            self.counters = message
+            log.debug("worker %d: counters: %s", self.number, message)
+
+    def _on_channel_end(self, reason: str | None) -> None:
+        """Its end of the socketpair is closed, so the process should be over, or it talks nonsense."""
+        if reason is not None:
+            self.kill(reason)
+        else:
+            self._set_alarm(STOP_TIMEOUT_S, "closed its socketpair but did not exit")
+
+    def _on_exit(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._channel.finish()
+        self.status = self._process.wait()
+        self._alarm.cancel()
+        self._ready_or_ended.set()
+        self._ended.set()
