@@ -47,7 +47,7 @@ class Relay:
             head = await client.readuntil(b"\r\n\r\n")
             to_app.write(head if self.misdeed == "bare" else head.replace(b"\r\n", b"\r\n" + _ADDED, 1))
             messages = b"Upgrade:" in head and b"/pour" not in head
-            pass_on = self.messages if messages else self.bytes
+            pass_on = self.messages if messages else self.plain
             ways = (self.from_client(client, to_app), self.from_app(app, to_client, pass_on))
             await asyncio.gather(*ways)
         except (OSError, asyncio.IncompleteReadError):
@@ -72,7 +72,7 @@ class Relay:
         await pass_on(app, to_client, next(self.numbers))
         to_client.write_eof()
 
-    async def bytes(self, app: asyncio.StreamReader, to_client: asyncio.StreamWriter, number: int) -> None:
+    async def plain(self, app: asyncio.StreamReader, to_client: asyncio.StreamWriter, number: int) -> None:
         while data := await app.read(65536):
             before, self.answered = self.answered, self.answered + len(data)
             if before // _EVERY_BYTES != self.answered // _EVERY_BYTES:
