@@ -1,5 +1,5 @@
 # What a developer runs. Needs python3 (3.11 or newer), pip and make; the first target makes .venv, later ones reuse it.
-# Another interpreter: make PYTHON=python3.13 …   Arguments: make test ARGS="tests/label -x", make bench ARGS=--quick
+# Another interpreter: make PYTHON=python3.13 …   Arguments: make test ARGS="tests/label -x", make bench ARGS=servers
 
 PYTHON ?= python3
 ARGS ?=
@@ -28,7 +28,8 @@ lint: $(READY)  ## style: ruff
 type: $(READY)  ## types: mypy --strict
 	$(VENV)/bin/mypy $(ARGS)
 
-bench: $(READY)  ## the experiments beside nginx and HAProxy
+bench: ARGS := $(or $(ARGS),quick)
+bench: $(READY)  ## the experiments beside other relays; all of them, tiny, unless ARGS names one
 	$(VENV)/bin/fingerpost bench $(ARGS)
 
 clean:  ## remove .venv

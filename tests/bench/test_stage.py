@@ -25,7 +25,7 @@ def test_apps_have_ports_of_their_own_in_several_processes() -> None:
 
 def test_a_relay_reaches_every_app_and_all_processes_end_with_the_stage() -> None:
     with set_up(Fingerpost(), ANYWHERE, Shape(5, 5)) as stage:
-        stage.crew("tunnel_client")
+        stage.clients("tunnel_client")
         processes = [*stage.load, *stage.relaying, *stage.watching]
         assert len(processes) == 4
         assert len(stage.relaying) == 1

@@ -15,7 +15,7 @@ from pathlib import Path
 from fingerpost.bench import needs, process, procfs
 from fingerpost.bench.errors import BenchError
 from fingerpost.bench.load.child import LoadProcess, Site
-from fingerpost.bench.load.crew import Crew, shares
+from fingerpost.bench.load.clients import Clients, shares
 from fingerpost.bench.needs import Ports, Shape
 from fingerpost.bench.peers import DOMAIN, Peer, Plan
 from fingerpost.label.keyring import Keyring
@@ -109,11 +109,11 @@ class Stage:
     load: list[int] = field(default_factory=list)
     log: Path | None = None
 
-    def crew(self, module: str, count: int = 0) -> Crew:
+    def clients(self, module: str, count: int = 0) -> Clients:
         """Start the clients, in ``count`` processes, or in as many as the load needs; they end with the stage."""
         count = count or max(self.load_processes, needs.clients_needed(self.shape))
         members = [self.start(module, f"{module}-{number}") for number in range(count)]
-        return Crew(members, self.conditions.deadline_s)
+        return Clients(members, self.conditions.deadline_s)
 
     @property
     def load_processes(self) -> int:

@@ -13,7 +13,7 @@ from websockets.sync.server import ServerConnection, serve
 from child import until
 from fingerpost.bench.errors import BenchError
 from fingerpost.bench.load.child import LoadProcess, Site
-from fingerpost.bench.load.crew import Crew, shares
+from fingerpost.bench.load.clients import Clients, shares
 
 DEADLINE_S = 20.0
 
@@ -55,57 +55,57 @@ def site(seen: Seen) -> Iterator[Site]:
 
 
 @pytest.fixture
-def crew(tmp_path: Path) -> Iterator[Crew]:
+def clients(tmp_path: Path) -> Iterator[Clients]:
     members = [LoadProcess("tunnel_client", (), tmp_path / f"{number}.log") for number in range(2)]
-    yield Crew(members, DEADLINE_S)
+    yield Clients(members, DEADLINE_S)
     for member in members:
         member.stop()
 
 
 @pytest.mark.parametrize(("size", "rows"), [(8, 256), (20, 7), (1024, 63), (1024, 1), (65536, 1)])
 def test_every_message_of_an_exchange_is_another_and_comes_back(
-    seen: Seen, site: Site, crew: Crew, size: int, rows: int
+    seen: Seen, site: Site, clients: Clients, size: int, rows: int
 ) -> None:
-    opened = crew.share("open", 6, [site], at_once=2, silence_s=5.0)
-    assert (opened.done, crew.faults()) == (6, {})
-    found = crew.call("exchange", messages=40, size=size, rows=rows, silence_s=5.0)
-    assert (found.done, crew.faults()) == (240, {})
+    opened = clients.share("open", 6, [site], at_once=2, silence_s=5.0)
+    assert (opened.done, clients.faults()) == (6, {})
+    found = clients.call("exchange", messages=40, size=size, rows=rows, silence_s=5.0)
+    assert (found.done, clients.faults()) == (240, {})
     assert len(seen.messages) == 240
     assert set(seen.messages.values()) == {1}
     until(lambda: len(seen.close_codes) == 6, "the server's having seen all closes")
     assert set(seen.close_codes) == {1000}
 
 
-def test_a_ping_pong_can_be_repeated_and_never_repeats_a_message(seen: Seen, site: Site, crew: Crew) -> None:
-    crew.share("open", 4, [site], at_once=4, silence_s=5.0)
+def test_a_ping_pong_can_be_repeated_and_never_repeats_a_message(seen: Seen, site: Site, clients: Clients) -> None:
+    clients.share("open", 4, [site], at_once=4, silence_s=5.0)
     for _ in range(2):
-        found = crew.call("ping", messages=10, size=100, late_s=10.0, silence_s=5.0)
+        found = clients.call("ping", messages=10, size=100, late_s=10.0, silence_s=5.0)
         assert (found.done, found.late, found.latencies.total()) == (40, 0, 40)
-    assert crew.faults() == {}
+    assert clients.faults() == {}
     assert len(seen.messages) == 80
-    assert crew.call("close").done == 4
+    assert clients.call("close").done == 4
 
 
-def test_visits_open_say_one_thing_and_close(seen: Seen, site: Site, crew: Crew) -> None:
-    found = crew.share("visit", 30, [site], at_once=3, size=64, late_s=10.0, silence_s=5.0)
-    assert (found.done, crew.faults()) == (30, {})
+def test_visits_open_say_one_thing_and_close(seen: Seen, site: Site, clients: Clients) -> None:
+    found = clients.share("visit", 30, [site], at_once=3, size=64, late_s=10.0, silence_s=5.0)
+    assert (found.done, clients.faults()) == (30, {})
     assert found.longest_s > 0
     assert len(seen.messages) == 30
     until(lambda: len(seen.close_codes) == 30, "the server's having seen all closes")
     assert set(seen.close_codes) == {1000}
 
 
-def test_a_refused_connection_is_counted(crew: Crew) -> None:
+def test_a_refused_connection_is_counted(clients: Clients) -> None:
     nobody = Site("app.localhost", 1)
-    assert crew.share("open", 3, [nobody], at_once=3, silence_s=5.0).done == 0
-    assert crew.faults() == {"connection refused": 3}
+    assert clients.share("open", 3, [nobody], at_once=3, silence_s=5.0).done == 0
+    assert clients.faults() == {"connection refused": 3}
 
 
-def test_a_server_that_says_nothing_is_given_up(crew: Crew) -> None:
+def test_a_server_that_says_nothing_is_given_up(clients: Clients) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         mute_site = Site("app.localhost", mute.getsockname()[1])
-        assert crew.share("open", 2, [mute_site], at_once=2, silence_s=0.5).done == 0
-    assert crew.faults() == {"no answer": 2}
+        assert clients.share("open", 2, [mute_site], at_once=2, silence_s=0.5).done == 0
+    assert clients.faults() == {"no answer": 2}
 
 
 def test_a_command_that_fails_as_a_whole_says_why(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fingerpost.bench.load.crew import Crew
+from fingerpost.bench.load.clients import Clients
 from fingerpost.bench.needs import Shape
 from fingerpost.bench.peers import Peer
 from fingerpost.bench.run import Asked
@@ -57,7 +57,7 @@ class Experiment:
         return [peer for peer in peers if self.suits(peer) and self.name in (peer.only_for or {self.name})]
 
 
-def reading(stage: Stage, crew: Crew, figures: dict[str, float]) -> Reading:
+def reading(stage: Stage, clients: Clients, figures: dict[str, float]) -> Reading:
     """The figures, with what went wrong and what the relay said to it."""
-    faults, failure = crew.faults(), stage.why_dead()
+    faults, failure = clients.faults(), stage.why_dead()
     return Reading(figures, faults, failure, said=stage.said() if faults or failure else "")

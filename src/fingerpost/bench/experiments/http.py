@@ -18,18 +18,18 @@ def requests(connections: int, count: int) -> Experiment:
 
     def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
         with set_up(peer, conditions, shape) as stage:
-            crew = stage.crew("request_client")
-            crew.share("connect", connections, stage.sites)
+            clients = stage.clients("request_client")
+            clients.share("connect", connections, stage.sites)
             stride = connections if point == VARIED else 0
 
             def get(each: int) -> Outcome:
-                return crew.call("get", requests=each, stride=stride, late_s=conditions.late_s)
+                return clients.call("get", requests=each, stride=stride, late_s=conditions.late_s)
 
             each = max(1, count // connections)
             get(max(1, each // WARM_UP))
             found, cost = meter.metered(stage, lambda: get(each))
             figures = meter.figures(stage, found, cost, each * connections) | meter.latencies(found)
-            return reading(stage, crew, figures)
+            return reading(stage, clients, figures)
 
     title = f"GETs with a browser's fields over {connections} kept connections"
     parameters = {"connections": connections, "requests": count}
@@ -43,15 +43,15 @@ def bulk(amount: int) -> Experiment:
 
     def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
         with set_up(peer, conditions, shape) as stage:
-            crew = stage.crew("bulk_client", 1)
+            clients = stage.clients("bulk_client", 1)
             site, tunnel = stage.sites[0], point == TUNNEL
-            crew.call("take", site=site, amount=amount // 100, tunnel=tunnel)
-            found, cost = meter.metered(stage, lambda: crew.call("take", site=site, amount=amount, tunnel=tunnel))
+            clients.call("take", site=site, amount=amount // 100, tunnel=tunnel)
+            found, cost = meter.metered(stage, lambda: clients.call("take", site=site, amount=amount, tunnel=tunnel))
             figures = meter.figures(stage, found, cost, amount)
             figures.pop("cpu_us", None)  # per byte
             if "relay_cpu_s" in figures and found.done:
                 figures["cpu_s_per_gb"] = cost.relay_s / found.done * 1e9
-            return reading(stage, crew, figures)
+            return reading(stage, clients, figures)
 
     title = f"{amount / 1e9:g} GB one way over one connection"
     asked = Asked("bulk", title, "byte", "cpu_s_per_gb", "", (TUNNEL, BODY), {"bytes": amount})

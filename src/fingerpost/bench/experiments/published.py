@@ -107,24 +107,25 @@ def _measure_exchange(shape: Callable[[str], Shape], traffic: Traffic) -> Measur
 
 def _exchange_all(stage: Stage, traffic: Traffic) -> Reading:
     """Open all tunnels, exchange all messages, close."""
-    crew = stage.crew("tunnel_client")
-    clients, silence_s = stage.shape.connections, stage.conditions.silence_s
+    clients = stage.clients("tunnel_client")
+    count, silence_s = stage.shape.connections, stage.conditions.silence_s
     opened = Outcome()
 
     def phase() -> Outcome:
         nonlocal opened
-        at_once = traffic.opened_at_once or clients
-        opened = crew.share("open", clients, stage.sites, at_once=at_once, silence_s=silence_s)
-        exchanged = crew.call(
+        at_once = traffic.opened_at_once or count
+        opened = clients.share("open", count, stage.sites, at_once=at_once, silence_s=silence_s)
+        exchanged = clients.call(
             "exchange", messages=traffic.messages, size=traffic.size, rows=traffic.rows(), silence_s=silence_s
         )
-        return Outcome(exchanged.done, opened.began_s, exchanged.ended_s, opened.faults + exchanged.faults)
+        faults = opened.faults + exchanged.faults
+        return Outcome(exchanged.done, opened.began_s, exchanged.ended_s, faults)
 
     found, cost = meter.metered(stage, phase)
-    figures = meter.figures(stage, found, cost, expected=clients * traffic.messages)
+    figures = meter.figures(stage, found, cost, expected=count * traffic.messages)
     figures["open_s"] = opened.seconds
     figures["exchange_s"] = found.seconds - opened.seconds
-    return reading(stage, crew, figures)
+    return reading(stage, clients, figures)
 
 
 def _verdict(stage: Stage, found: Reading) -> str:

@@ -4,7 +4,7 @@ import time
 
 from fingerpost.bench import meter, procfs
 from fingerpost.bench.experiments.experiment import APPS, MESSAGE_BYTES, WARM_UP, Experiment, Reading, reading
-from fingerpost.bench.load.crew import Crew
+from fingerpost.bench.load.clients import Clients
 from fingerpost.bench.load.outcome import Outcome
 from fingerpost.bench.needs import Shape
 from fingerpost.bench.peers import Peer
@@ -24,13 +24,13 @@ def messages(tunnels: int, count: int, size: int) -> Experiment:
     def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
         del point
         with set_up(peer, conditions, shape) as stage:
-            crew = stage.crew("tunnel_client")
-            _open(crew, stage, tunnels)
+            clients = stage.clients("tunnel_client")
+            _open(clients, stage, tunnels)
             each = max(1, count // tunnels)
-            _ping(crew, stage, max(1, each // WARM_UP), size)
-            found, cost = meter.metered(stage, lambda: _ping(crew, stage, each, size))
+            _ping(clients, stage, max(1, each // WARM_UP), size)
+            found, cost = meter.metered(stage, lambda: _ping(clients, stage, each, size))
             figures = meter.figures(stage, found, cost, each * tunnels) | meter.latencies(found)
-            return reading(stage, crew, figures)
+            return reading(stage, clients, figures)
 
     title = f"{size}-byte messages, ping-pong through {tunnels} tunnels"
     parameters = {"tunnels": tunnels, "messages": count, "size": size}
@@ -44,10 +44,10 @@ def connects(count: int, at_once: int, size: int) -> Experiment:
     def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
         del point
         with set_up(peer, conditions, shape) as stage:
-            crew = stage.crew("tunnel_client")
+            clients = stage.clients("tunnel_client")
 
             def visits(wanted: int) -> Outcome:
-                return crew.share(
+                return clients.share(
                     "visit",
                     wanted,
                     stage.sites,
@@ -60,7 +60,7 @@ def connects(count: int, at_once: int, size: int) -> Experiment:
             visits(max(at_once, count // WARM_UP))
             found, cost = meter.metered(stage, lambda: visits(count))
             figures = meter.figures(stage, found, cost, count) | meter.latencies(found)
-            return reading(stage, crew, figures)
+            return reading(stage, clients, figures)
 
     title = f"WebSockets opened, used for one echo and closed, {at_once} at a time"
     parameters = {"connections": count, "at_once": at_once, "size": size}
@@ -75,12 +75,12 @@ def tunnels(count: int) -> Experiment:
     def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
         del point
         with set_up(peer, conditions, shape) as stage:
-            crew = stage.crew("tunnel_client")
-            found, cost = meter.metered(stage, lambda: _open(crew, stage, count))
+            clients = stage.clients("tunnel_client")
+            found, cost = meter.metered(stage, lambda: _open(clients, stage, count))
             figures = meter.figures(stage, found, cost, count)
-            carried = _ping(crew, stage, 1, MESSAGE_BYTES)
+            carried = _ping(clients, stage, 1, MESSAGE_BYTES)
             figures["lost"] = count - carried.done
-            return reading(stage, crew, figures)
+            return reading(stage, clients, figures)
 
     asked = Asked("tunnels", f"{count:,} tunnels opened at once", "tunnel", "seconds", "", ("",), {"tunnels": count})
     return Experiment(asked, measure, lambda _: shape)
@@ -93,28 +93,28 @@ def memory(count: int) -> Experiment:
     def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
         del point
         with set_up(peer, conditions, shape) as stage:
-            crew = stage.crew("tunnel_client")
+            clients = stage.clients("tunnel_client")
             # What the first tunnels cost once (code, caches, tables) is not what a tunnel costs.
-            _open(crew, stage, _WAVE)
-            crew.call("close")
+            _open(clients, stage, _WAVE)
+            clients.call("close")
             _wait_until_quiet(stage)
-            figures = _hold(crew, stage, count)
+            figures = _hold(clients, stage, count)
             # A tunnel that the relay had dropped would cost no memory: all must still be there.
-            _ping(crew, stage, 1, MESSAGE_BYTES)
-            return reading(stage, crew, figures)
+            _ping(clients, stage, 1, MESSAGE_BYTES)
+            return reading(stage, clients, figures)
 
     title = f"what an idle tunnel adds to the relaying process, of {count:,}"
     asked = Asked("memory", title, "tunnel", "kib_per_tunnel", "", ("",), {"tunnels": count})
     return Experiment(asked, measure, lambda _: shape, suits=lambda peer: peer.relays)
 
 
-def _hold(crew: Crew, stage: Stage, count: int) -> dict[str, float]:
+def _hold(clients: Clients, stage: Stage, count: int) -> dict[str, float]:
     at_start = held = procfs.memory(stage.relaying)
     figures = {"private_kib_0": at_start.private / 1024}
     step = count // _MEMORY_STEPS
     for number in range(1, _MEMORY_STEPS + 1):
         for begun in range(0, step, _WAVE):
-            _open(crew, stage, min(_WAVE, step - begun))
+            _open(clients, stage, min(_WAVE, step - begun))
         _wait_until_quiet(stage)
         held = procfs.memory(stage.relaying)
         figures[f"private_kib_{number * step}"] = held.private / 1024
@@ -123,13 +123,13 @@ def _hold(crew: Crew, stage: Stage, count: int) -> dict[str, float]:
     return figures
 
 
-def _open(crew: Crew, stage: Stage, count: int) -> Outcome:
-    return crew.share("open", count, stage.sites, at_once=count, silence_s=stage.conditions.silence_s)
+def _open(clients: Clients, stage: Stage, count: int) -> Outcome:
+    return clients.share("open", count, stage.sites, at_once=count, silence_s=stage.conditions.silence_s)
 
 
-def _ping(crew: Crew, stage: Stage, each: int, size: int) -> Outcome:
+def _ping(clients: Clients, stage: Stage, each: int, size: int) -> Outcome:
     conditions = stage.conditions
-    return crew.call("ping", messages=each, size=size, late_s=conditions.late_s, silence_s=conditions.silence_s)
+    return clients.call("ping", messages=each, size=size, late_s=conditions.late_s, silence_s=conditions.silence_s)
 
 
 def _wait_until_quiet(stage: Stage) -> None:

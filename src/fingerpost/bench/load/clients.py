@@ -12,7 +12,7 @@ def shares(count: int, workers: int) -> list[int]:
     return [each + (number < more) for number in range(workers)]
 
 
-class Crew:
+class Clients:
     """The client processes of one measurement. What any of them finds wrong is kept in ``faults``.
 
     Args:
