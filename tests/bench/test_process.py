@@ -114,3 +114,16 @@ def test_memory_counts_what_a_process_holds(tmp_path: Path) -> None:
         assert after.peak_rss >= after.rss > before.rss
     finally:
         process.stop(holder)
+
+
+def test_the_tail_of_a_log_is_its_last_lines_without_colours(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert process.tail(log) == ""
+    log.write_bytes(
+        b"early\n" * 5000 + b"\x1b[31merror\x1b[39m: too many open files\n\n" + b"x" * 1000 + b"\n\xff last\n"
+    )
+    parts = process.tail(log).split(" | ")
+    assert parts[0] == "early"
+    assert parts[1] == "error: too many open files"
+    assert len(parts[2]) < 300
+    assert parts[3] == "\ufffd last"

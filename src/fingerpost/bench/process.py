@@ -1,6 +1,7 @@
 """Start and stop the benchmark's own processes, each on a leash and in a process group of its own."""
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -10,6 +11,10 @@ from pathlib import Path
 from typing import IO
 
 _STOP_DEADLINE_S = 5.0
+_TAIL_BYTES = 4096
+_LAST_LINES = 4
+_MAX_LINE_CHARS = 240
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def start(
@@ -83,13 +88,16 @@ def how_it_ended(process: subprocess.Popen[bytes]) -> str | None:
     return f"killed by {signal.Signals(ended.si_status).name}"
 
 
-def tail(log: Path, max_chars: int = 600) -> str:
-    """The end of what a process said, on one line, for an error message."""
+def tail(log: Path) -> str:
+    """The last lines of what a process said, on one line, for an error message; without colours and the like."""
     try:
-        text = log.read_text(errors="replace")
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
     except OSError:
         return ""
-    return " | ".join(text[-max_chars:].split("\n")).strip(" |")
+    lines = [line.strip()[:_MAX_LINE_CHARS] for line in _ESCAPES.sub("", text).splitlines()]
+    return " | ".join(list(filter(None, lines))[-_LAST_LINES:])
 
 
 def _close(pipe: IO[bytes] | None) -> None:

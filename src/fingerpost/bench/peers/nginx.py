@@ -8,6 +8,7 @@ from fingerpost.bench.peers.peer import Plan
 _NGINX = """\
 {user}worker_processes {workers};
 worker_rlimit_nofile {descriptors};
+error_log stderr warn;
 pid {folder}/nginx.pid;
 events {{
   use epoll;
