@@ -1,5 +1,7 @@
 """What a load needs is known before it starts, and what is missing is said with how to get it."""
 
+import socket
+
 import pytest
 
 from fingerpost.bench import needs
@@ -42,6 +44,14 @@ def test_servers_on_exact_ports_take_them_from_connections() -> None:
     needs.check(Shape(100, room - 1000, bounded_by_relay=True), Ports())
     with pytest.raises(BenchError, match="local ports"):
         needs.check(Shape(1000, room - 1000, bounded_by_relay=True), Ports(low, exact=True))
+
+
+def test_a_port_in_use_is_said_before_anything_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BenchError, match=rf"port {port} can't be listened on"):
+            needs.check(Shape(1, 1), Ports(port, exact=True))
+    needs.check(Shape(1, 1), Ports(port, exact=True))
 
 
 def test_as_many_processes_as_descriptors_ask_for() -> None:

@@ -12,8 +12,8 @@ Words, in the order in which a run meets them:
   find is an *outcome* with its *faults*.
 - **figure**: a number read off a stage, by name (`run.FIGURES`): what a phase cost is metered by `meter` from what the
   kernel says in /proc (`procfs`).
-- **sample**: the figures and faults of one peer at one point in one **round**. In a round all peers have their turns one
-  after the other, so that a slow minute of the machine is shared by all (`rounds`, `progress`).
-- **run**: all samples with their **context** (`run`, `context`); tables, plots, reports and comparisons are made from it
-  (`results`).
+- **sample**: the figures and faults of one peer at one point in one **round**. In a round all peers have their turns
+  one after the other, so that a slow minute of the machine is shared by all (`rounds`, `progress`).
+- **run**: all samples with their **context** (`run`, `context`); tables, plots, reports and comparisons are made from
+  it (`results`).
 """

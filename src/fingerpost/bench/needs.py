@@ -2,6 +2,7 @@
 
 import math
 import resource
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,3 +105,19 @@ def _check_ports(shape: Shape, ports: Ports) -> None:
             f"(from {low} to {high}); widen them (as root: sysctl net.ipv4.ip_local_port_range='15000 65000') "
             "or ask for fewer"
         )
+    if ports.exact:
+        for port in range(ports.first, ports.first + shape.servers):
+            _check_free(port)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError as error:
+            raise BenchError(
+                f"port {port} can't be listened on ({error.strerror}); stop what does (`ss -ltnp` shows it), choose "
+                "another --first-port, or leave it out: then free ones are taken"
+            ) from error
