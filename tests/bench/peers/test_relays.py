@@ -6,11 +6,14 @@ import socket
 import threading
 
 import pytest
+from cryptography.hazmat.decrepit.ciphers.algorithms import Blowfish
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 from bench.peers.apps import App, read_head, upgrade_head
 from bench.peers.conftest import LEGACY_KEY, Running, receive
 from child import until
 from fingerpost.bench.peers import DOMAIN
+from fingerpost.label.legacy import seal_legacy
 
 OURS = ["go", "node", "go-reverseproxy"]
 TUNNELS = ["go", "node"]
@@ -162,17 +165,23 @@ def test_an_idle_tunnel_takes_no_more_descriptors_than_it_says(relay: Running) -
         link.close()
 
 
-@all_relays(*TUNNELS)
-def test_the_known_labels_lead_where_they_did(relay: Running) -> None:
-    assert relay.plan.legacy_key == LEGACY_KEY
-    for label, address in (
-        ("3fafc4c50e97eba68130981c7e0fe481", "127.0.0.1:13001"),
-        ("7A4FE220E12BB0C312A47E3885990A10", "127.0.0.1:8080"),  # 0.0.0.0:8080
-    ):
-        link = relay.connect()
-        link.sendall(upgrade_head(f"{label}.{DOMAIN}:80"))
-        relay.child.wait_for_line(f"{address}.*refused|REFUSED {address}")
-        link.close()
+def test_the_tests_make_the_labels_that_are_known() -> None:
+    assert seal_legacy("127.0.0.1:13001", LEGACY_KEY) == "3fafc4c50e97eba68130981c7e0fe481"
+    assert seal_legacy("0.0.0.0:8080", LEGACY_KEY) == "7a4fe220e12bb0c312a47e3885990a10"
+
+
+@all_relays(*OURS)
+def test_every_form_of_a_label_leads_to_the_app(relay: Running) -> None:
+    to_any_address = seal_legacy(f"0.0.0.0:{relay.app.port}", relay.plan.legacy_key)
+    zeros = b"localhost:%d" % relay.app.port  # and a zero up to the end of the block
+    padded_with_zeros = encrypted(zeros.ljust(16, b"\0"), relay.plan.legacy_key)
+    for host in (to_any_address, f"{to_any_address.upper()}.{DOMAIN}:80", f"{padded_with_zeros}.apps.example.com"):
+        relay.tunnel(host=host).close()
+
+
+def encrypted(text: bytes, key: bytes) -> str:
+    encryptor = Cipher(Blowfish(key), modes.ECB()).encryptor()
+    return encryptor.update(text).hex()
 
 
 @all_relays("nginx", "haproxy", "go-reverseproxy", "chp", "fingerpost")

@@ -23,7 +23,7 @@ const { values: options } = parseArgs({
     workers: { type: 'string', default: '1' },
   },
 });
-const key = readFileSync(options['key-file'], 'latin1').trim();
+const key = Buffer.from(readFileSync(options['key-file'], 'latin1').trim(), 'latin1');
 
 /** The { host, port } that a Host field names in its first label, or null. */
 function findAddress(hostField) {
