@@ -1,7 +1,7 @@
 """Bulk through tunnels: spliced or copied, what goes in comes out, and pipes come back."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -26,6 +26,8 @@ from dataplane.tunnels import (
     worker_pid,
 )
 from relay import Relay
+
+NewRelay = Callable[..., Relay]
 
 GIGABYTE = 1_000_000_000
 BULK_BYTES = 5_000_000
@@ -81,6 +83,46 @@ def test_an_end_in_splice_mode_comes_behind_the_last_byte_and_the_other_way_stay
         assert served.recv(1) == b""
         sent = pool.submit(send_bulk, served, 30_000_000)
         assert receive_bulk(client, 30_000_000) == sent.result(DEADLINE_S)
+
+
+def test_tunnels_whose_sinks_keep_up_share_a_few_pipes(new_relay: NewRelay, app: App) -> None:
+    relay = new_relay()
+    pid = worker_pid(relay)
+    with ExitStack() as stack:
+        for client, served in [stack.enter_context(tunnel(relay, app)) for _ in range(20)]:
+            transfer(client, served, BULK_BYTES)
+        assert 2 <= pipes(pid) <= 2 * 4
+
+
+def test_reads_that_are_large_but_never_fill_the_buffer_go_by_pipe_too(new_relay: NewRelay, app: App) -> None:
+    relay = new_relay()
+    pid = worker_pid(relay)
+    assert pipes(pid) == 0
+    with tunnel(relay, app) as (client, served):
+
+        def goes_by_pipe() -> bool:
+            client.sendall(b"x" * 50_000)
+            assert read_exactly(served, 50_000) == b"x" * 50_000
+            return pipes(pid) >= 2
+
+        until(goes_by_pipe, "a pipe")
+
+
+def test_while_all_pipes_are_stuck_others_copy_and_splice_again_afterwards(relay: Relay, app: App) -> None:
+    pid = worker_pid(relay)
+    with ExitStack() as stack:
+        stuck = [stack.enter_context(tunnel(relay, app)) for _ in range(MOST_PIPES)]
+        taken = [fill(client, 500_000_000) for client, _ in stuck]
+        assert pipes(pid) == 2 * MOST_PIPES
+        client, served = stack.enter_context(tunnel(relay, app))
+        transfer(client, served, BULK_BYTES)
+        assert pipes(pid) == 2 * MOST_PIPES
+        for (_, reader), size in zip(stuck, taken, strict=True):
+            assert len(read_exactly(reader, size)) == size
+        transfer(client, served, BULK_BYTES)
+        client.shutdown(socket.SHUT_WR)
+        assert served.recv(1) == b""
+    until(lambda: bytes_in_pipes(pid) == 0, "empty pipes")
 
 
 def test_a_direction_that_has_ended_gives_its_pipe_to_others(relay: Relay, app: App) -> None:

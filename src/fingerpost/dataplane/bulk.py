@@ -19,8 +19,8 @@ class Bulk:
 
     __slots__ = ("_framing", "_pipe", "_short_reads", "_sink", "_source")
 
-    def __init__(self, pipe: Pipe, source: Connection, sink: Connection, framing: LengthFraming | CloseFraming) -> None:
-        self._pipe = pipe
+    def __init__(self, source: Connection, sink: Connection, framing: LengthFraming | CloseFraming) -> None:
+        self._pipe: Pipe | None = None  # the one that holds what doesn't fit into the sink now
         self._source = source
         self._sink = sink
         self._framing = framing
@@ -28,7 +28,7 @@ class Bulk:
 
     @classmethod
     def begin(cls, source: Connection, sink: Connection, framing: Framing) -> "Bulk | None":
-        """Begin, if this body and these two connections allow it and a pipe is free."""
+        """Begin, if this body and these two connections allow it."""
         if sink.unsent or not isinstance(source.sock, socket.socket) or not isinstance(sink.sock, socket.socket):
             return None
         if isinstance(framing, LengthFraming):
@@ -36,30 +36,33 @@ class Bulk:
                 return None
         elif not isinstance(framing, CloseFraming):
             return None
-        pipe = Pipe.take()
-        return None if pipe is None else cls(pipe, source, sink, framing)
+        return cls(source, sink, framing)
 
     def on_readable(self) -> int | None:
         """The source has something: move it.
 
         Returns:
-            How many bytes; 0 if the source has ended; None if there was nothing after all.
+            How many bytes; 0 if the source has ended; None if there was nothing after all, or no pipe is free.
 
         Raises:
             OSError: One of the two is gone.
         """
+        pipe = self._pipe = Pipe.take()
+        if pipe is None:
+            return None
         framing = self._framing
         try:
             if isinstance(framing, LengthFraming):
-                size = self._pipe.fill(self._source.fd, framing.remaining)
+                size = pipe.fill(self._source.fd, framing.remaining)
                 framing.remaining -= size
                 framing.done = framing.remaining == 0
             else:
-                size = self._pipe.fill(self._source.fd)
+                size = pipe.fill(self._source.fd)
         except BlockingIOError:
+            self.end()
             return None
         self._short_reads = 0 if size >= LARGE_BYTES else self._short_reads + 1
-        if not self._pipe.drain(self._sink.fd):
+        if not self.on_writable():
             self._sink.want(self._sink.interest | WRITE)
             self._source.want(self._source.interest & ~READ)
         return size
@@ -70,18 +73,23 @@ class Bulk:
         Raises:
             OSError: The sink is gone.
         """
-        return self._pipe.drain(self._sink.fd)
+        if self._pipe is not None and not self._pipe.drain(self._sink.fd):
+            return False
+        self.end()
+        return True
 
     @property
     def holds(self) -> bool:
         """Whether bytes wait for the sink."""
-        return self._pipe.held > 0
+        return self._pipe is not None
 
     @property
     def is_over(self) -> bool:
         """Whether reads have become short, so that plain reads serve better."""
-        return self._short_reads >= SHORT_READS_TO_STOP and not self._pipe.held
+        return self._short_reads >= SHORT_READS_TO_STOP and self._pipe is None
 
     def end(self) -> None:
-        """Give the pipe back."""
-        self._pipe.give_back()
+        """Give the pipe back, if it has one."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.give_back()

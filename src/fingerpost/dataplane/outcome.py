@@ -49,11 +49,11 @@ class Outcome:
         "downstream",
         "first",
         "first_byte_at",
-        "full_reads",
         "head_partial",
         "host",
         "http10",
         "keep_alive",
+        "large_reads",
         "method",
         "path",
         "request_framing",
@@ -106,7 +106,7 @@ class Outcome:
         self.upstream_reusable = False
         self.bulk: Bulk | None = None
         self.awaiting_continue = False
-        self.full_reads = 0
+        self.large_reads = 0
 
     def finish(self, reason: str) -> None:
         """The response has gone out whole."""

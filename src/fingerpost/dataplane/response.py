@@ -1,10 +1,9 @@
 """The second half of an exchange: the response, from the app's first byte to the client's last."""
 
 from fingerpost.dataplane.bulk import Bulk
-from fingerpost.dataplane.connection import READ_SIZE
 from fingerpost.dataplane.loop import READ, WRITE
 from fingerpost.dataplane.outcome import Outcome
-from fingerpost.dataplane.splice import LARGE_READS_TO_START
+from fingerpost.dataplane.splice import LARGE_BYTES, LARGE_READS_TO_START
 from fingerpost.dataplane.upstream import Upstream
 from fingerpost.errors import MessageError
 from fingerpost.http1 import answers
@@ -202,9 +201,9 @@ class ResponseHalf(Outcome):
                 self.finish("done")
                 return
             self.downstream.arm(self.worker.settings.stream_idle_timeout_s)
-            self.full_reads = self.full_reads + 1 if len(data) == READ_SIZE else 0
-            if self.full_reads >= LARGE_READS_TO_START and self.upstream is not None:
-                self.full_reads = 0
+            self.large_reads = self.large_reads + 1 if len(data) >= LARGE_BYTES else 0
+            if self.large_reads >= LARGE_READS_TO_START and self.upstream is not None:
+                self.large_reads = 0
                 self.bulk = Bulk.begin(self.upstream, self.downstream, framing)
 
     def _move_bulk(self, bulk: Bulk) -> None:

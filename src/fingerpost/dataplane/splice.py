@@ -1,8 +1,8 @@
 """Bulk bytes from socket to socket without a copy into user space: splice(2) through a pipe.
 
 Large reads again and again mean bulk. From then on, until reads come up short, that direction borrows a pipe for each
-read, and has it back in its hands only while the sink can't take what is in it. Pipes are few (each costs two
-descriptors and up to 1 MiB of kernel memory), so what finds none is copied.
+read, and keeps it only while the sink can't take what is in it. Pipes are few (each costs two descriptors and up to
+1 MiB of kernel memory), so what finds none is copied.
 """
 
 import fcntl
@@ -10,7 +10,9 @@ import os
 from typing import ClassVar
 
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ; 1 MiB is what an unprivileged process may ask for
+_F_GETPIPE_SZ = 1032
 _PIPE_BYTES = 1 << 20
+_LEAST_PIPE_BYTES = 65536
 _MAX_PIPES = 64
 
 LARGE_BYTES = 32768
@@ -37,7 +39,16 @@ class Pipe:
         try:
             fcntl.fcntl(self._write_fd, _F_SETPIPE_SZ, _PIPE_BYTES)
         except OSError:
-            pass  # the user's pipe quota is used up: 64 KiB serve too
+            pass  # the user may have no more memory in pipes: what it got without asking may serve too
+
+    def is_roomy(self) -> bool:
+        """Whether it holds enough for large reads; a user beyond the quota gets pipes of two pages (pipe(7))."""
+        return fcntl.fcntl(self._write_fd, _F_GETPIPE_SZ) >= _LEAST_PIPE_BYTES
+
+    def close(self) -> None:
+        """Close it, and whatever is in it is gone."""
+        os.close(self._read_fd)
+        os.close(self._write_fd)
 
     @classmethod
     def take(cls) -> "Pipe | None":
@@ -50,14 +61,16 @@ class Pipe:
             pipe = cls()
         except OSError:
             return None
+        if not pipe.is_roomy():
+            pipe.close()
+            return None
         cls._count += 1
         return pipe
 
     def give_back(self) -> None:
         """Return it. One that still holds bytes, because its connection broke, is closed instead."""
         if self.held:
-            os.close(self._read_fd)
-            os.close(self._write_fd)
+            self.close()
             Pipe._count -= 1
         else:
             self._idle.append(self)
