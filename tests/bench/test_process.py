@@ -116,14 +116,38 @@ def test_memory_counts_what_a_process_holds(tmp_path: Path) -> None:
         process.stop(holder)
 
 
-def test_the_tail_of_a_log_is_its_last_lines_without_colours(tmp_path: Path) -> None:
+def test_the_last_lines_of_a_log_are_whole_and_without_colours(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert process.tail(log) == ""
     log.write_bytes(
         b"early\n" * 5000 + b"\x1b[31merror\x1b[39m: too many open files\n\n" + b"x" * 1000 + b"\n\xff last\n"
     )
-    parts = process.tail(log).split(" | ")
-    assert parts[0] == "early"
-    assert parts[1] == "error: too many open files"
-    assert len(parts[2]) < 300
-    assert parts[3] == "\ufffd last"
+    lines = process.last_lines(log)
+    assert set(lines[:-3]) == {"early"}
+    assert lines[-3] == "error: too many open files"
+    assert len(lines[-2]) < 300
+    assert lines[-1] == "\ufffd last"
+    assert process.tail(log) == " | ".join(lines[-4:])
+
+
+def test_nothing_of_our_environment_configures_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINGERPOST_MAX_HEAD_BYTES", "1")
+    monkeypatch.setenv("NODE_OPTIONS", "--nonsense")
+    command = [sys.executable, "-c", "import os; print(sorted(os.environ), flush=True); input()"]
+    child = process.start(
+        command,
+        cpus=(),
+        log=tmp_path / "log",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        environment={"GOMAXPROCS": "1"},
+    )
+    try:
+        assert child.stdout is not None
+        names = child.stdout.readline().decode()
+    finally:
+        process.stop(child)
+    assert "GOMAXPROCS" in names
+    assert "PATH" in names
+    assert "FINGERPOST_MAX_HEAD_BYTES" not in names
+    assert "NODE_OPTIONS" not in names

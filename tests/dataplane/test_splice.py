@@ -112,13 +112,14 @@ def test_while_all_pipes_are_stuck_others_copy_and_splice_again_afterwards(relay
     pid = worker_pid(relay)
     with ExitStack() as stack:
         stuck = [stack.enter_context(tunnel(relay, app)) for _ in range(MOST_PIPES)]
-        taken = [fill(client, 500_000_000) for client, _ in stuck]
+        pool = stack.enter_context(ThreadPoolExecutor(len(stuck)))
+        taken = list(pool.map(lambda ends: fill(ends[0], 500_000_000), stuck))
         assert pipes(pid) == 2 * MOST_PIPES
         client, served = stack.enter_context(tunnel(relay, app))
         transfer(client, served, BULK_BYTES)
         assert pipes(pid) == 2 * MOST_PIPES
-        for (_, reader), size in zip(stuck, taken, strict=True):
-            assert len(read_exactly(reader, size)) == size
+        read = pool.map(lambda ends, size: len(read_exactly(ends[1], size)), stuck, taken)
+        assert list(read) == taken
         transfer(client, served, BULK_BYTES)
         client.shutdown(socket.SHUT_WR)
         assert served.recv(1) == b""

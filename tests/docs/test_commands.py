@@ -38,7 +38,7 @@ def test_security(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
 def test_blocks_say_what_they_are(page: Path) -> None:
     ours = {"sh", "python", "toml", "text", "nginx", "haproxy"}
-    foreign = {"console"} if page.name == "benchmarks.md" else set()
+    foreign = {"console"} if page.name in ("benchmarks.md", "bench-commands.md") else set()
     assert {block.kind for block in blocks(page)} <= ours | foreign
 
 

@@ -39,7 +39,7 @@ def context(
         "command": _command(command),
         "commit": _commit(),
         "cpu": _cpu_model(),
-        "cores": os.cpu_count() or 1,
+        "cores": len(os.sched_getaffinity(0)),
         "virtualised": _virtualised(),
         "governor": _governor(),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",

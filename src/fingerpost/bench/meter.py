@@ -26,13 +26,14 @@ def metered(stage: Stage, phase: Callable[[], Outcome]) -> tuple[Outcome, Cost]:
     """Do one phase and see what it cost.
 
     Raises:
-        BenchError: The relay died in it; or the phase failed as a whole.
+        BenchError: The phase failed as a whole, or a process of the load or a worker of the relay ended in it.
     """
     before = _read(stage)
     found = phase()
+    stage.check_load()
     if stage.why_dead(_PATIENCE_S if found.faults else 0.0) is not None:
         # Its clock is gone with it; what the clients found tells more.
-        return found, Cost(time.monotonic() - before.wall_s, 0.0, 0.0, procfs.cpu_s(stage.load) - before.load_s)
+        return found, Cost(time.monotonic() - before.wall_s, 0.0, 0.0, _load_s(stage) - before.load_s)
     after = _read(stage)
     return found, Cost(
         after.wall_s - before.wall_s,
@@ -60,7 +61,7 @@ def figures(stage: Stage, found: Outcome, cost: Cost, expected: int) -> dict[str
         "load_cpu_s": cost.load_s,
         "load_busy": cost.load_s / cost.wall_s / stage.cpus.load_count,
     }
-    if stage.relaying and stage.why_dead() is None:
+    if stage.relay is not None and stage.why_dead() is None:
         read["relay_cpu_s"] = cost.relay_s
         read["relay_busy"] = cost.relay_s / cost.wall_s
         read["supervisor_cpu_s"] = cost.supervisor_s
@@ -75,9 +76,16 @@ def latencies(found: Outcome) -> dict[str, float]:
     if not found.latencies:
         return {}
     named = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
-    read = {name: percentile_us(found.latencies, share) for name, share in named.items()}
-    return read | {"max_us": found.longest_s * 1e6, "late": found.late}
+    longest_us = found.longest_s * 1e6
+    read = {name: min(percentile_us(found.latencies, share), longest_us) for name, share in named.items()}
+    return read | {"max_us": longest_us, "late": found.late}
 
 
 def _read(stage: Stage) -> Cost:
-    return Cost(time.monotonic(), procfs.cpu_s(stage.relaying), procfs.cpu_s(stage.watching), procfs.cpu_s(stage.load))
+    relaying = stage.relaying
+    supervisor_s = procfs.cpu_s(relaying[:1]) if len(relaying) > 1 else 0.0
+    return Cost(time.monotonic(), procfs.cpu_s(relaying), supervisor_s, _load_s(stage))
+
+
+def _load_s(stage: Stage) -> float:
+    return procfs.cpu_s(member.pid for member in stage.load)

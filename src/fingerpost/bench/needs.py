@@ -10,6 +10,7 @@ from fingerpost.bench.errors import BenchError
 
 _BESIDES = 120  # descriptors of a load process that are no connection
 _RELAY_BESIDES = 700  # of a relay: listeners, logs, pipes, connections to be turned away
+_ENOUGH_DESCRIPTORS = 65_536
 _SPARE_PORTS = 500  # for whoever else uses the machine
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -49,9 +50,12 @@ class Ports:
 
 
 def descriptor_limit() -> int:
-    """How many a process may have; the leash raises each child's soft limit to the hard one."""
+    """How many a process may have; the leash raises each child's soft limit to the hard one.
+
+    Never more than some: nginx and HAProxy take memory for as many connections as they are told to expect.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1_000_000 if hard == resource.RLIM_INFINITY else hard
+    return _ENOUGH_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH_DESCRIPTORS)
 
 
 def connection_ports() -> tuple[int, int]:
@@ -77,7 +81,7 @@ def check(shape: Shape, ports: Ports) -> None:
         BenchError: It can't; says what is needed, what is here, and how to raise it.
     """
     limit = descriptor_limit()
-    at_least = 2 * _BESIDES
+    at_least = 2 * _BESIDES + math.ceil(shape.connections / max(1, shape.servers))  # an app isn't shared by processes
     if not shape.bounded_by_relay:
         at_least = 2 * shape.connections + _RELAY_BESIDES
     if limit < at_least:

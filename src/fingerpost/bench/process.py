@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import IO
 
 _STOP_DEADLINE_S = 5.0
-_TAIL_BYTES = 4096
-_LAST_LINES = 4
+_TAIL_BYTES = 16384
+_LAST_LINES = 40
+_LINES_IN_A_MESSAGE = 4
 _MAX_LINE_CHARS = 240
+_PASSED_ON = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "XDG_CACHE_HOME"})
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -44,15 +46,20 @@ def start(
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=said if stdout is None else stdout,
             stderr=said,
-            env={**os.environ, **(environment or {})},
+            env=_clean_environment() | dict(environment or {}),
             start_new_session=True,  # Ctrl-C is for the benchmark, which then stops its children in order
         )
+
+
+def _clean_environment() -> dict[str, str]:
+    """What of our environment a child gets: what it may need to run, and nothing that would configure a relay."""
+    return {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("LC_")}
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """Ask it to end, wait a little, then end it and all that it left in its process group."""
     if process.returncode is None:
-        process.terminate()
+        os.kill(process.pid, signal.SIGTERM)  # and not terminate(), which reaps one that has ended
         wait_for_end(process, _STOP_DEADLINE_S)
         # Before the leader is reaped its number can't be taken by anybody else, so this hits our own only.
         try:
@@ -88,16 +95,21 @@ def how_it_ended(process: subprocess.Popen[bytes]) -> str | None:
     return f"killed by {signal.Signals(ended.si_status).name}"
 
 
-def tail(log: Path) -> str:
-    """The last lines of what a process said, on one line, for an error message; without colours and the like."""
+def last_lines(log: Path) -> list[str]:
+    """The last lines of what a process said, without colours and the like."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
-        return ""
+        return []
     lines = [line.strip()[:_MAX_LINE_CHARS] for line in _ESCAPES.sub("", text).splitlines()]
-    return " | ".join(list(filter(None, lines))[-_LAST_LINES:])
+    return list(filter(None, lines))[-_LAST_LINES:]
+
+
+def tail(log: Path) -> str:
+    """The very last of them on one line, for an error message."""
+    return " | ".join(last_lines(log)[-_LINES_IN_A_MESSAGE:])
 
 
 def _close(pipe: IO[bytes] | None) -> None:

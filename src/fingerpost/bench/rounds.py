@@ -1,14 +1,17 @@
 """A run: every point of every experiment in rounds in which the peers take turns, so that a disturbance is shared."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fingerpost.bench import needs
-from fingerpost.bench.errors import BenchError
+from fingerpost.bench.errors import BenchError, RelayError
 from fingerpost.bench.experiments.experiment import Experiment
 from fingerpost.bench.peers import Peer
-from fingerpost.bench.run import RELAY_FAILED, Sample
+from fingerpost.bench.run import NOT_MEASURED, RELAY_FAILED, Sample
 from fingerpost.bench.stage import Conditions
+
+log = logging.getLogger("fingerpost.bench")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +25,21 @@ class Step:
 
 
 def all_steps(experiments: Sequence[Experiment], peers: Sequence[Peer], rounds: int) -> list[Step]:
-    """The order of a run: experiment by experiment, point by point, A B C A B C. Missing peers have no steps."""
+    """The order of a run: by experiment, by point, and A B C, B C A, C A B. Missing peers have no steps."""
     present = [peer for peer in peers if peer.missing() is None]
     return [
         Step(experiment, point, number, peer)
         for experiment in experiments
         for point in experiment.asked.points
         for number in range(1, rounds + 1)
-        for peer in experiment.peers(present)
+        for peer in _rotated(experiment.peers(present), number - 1)
     ]
+
+
+def _rotated(peers: list[Peer], by: int) -> list[Peer]:
+    """Each round begins with another peer, so that none always follows the same one."""
+    start = by % max(1, len(peers))
+    return peers[start:] + peers[:start]
 
 
 def check_all(experiments: Sequence[Experiment], conditions: Conditions) -> None:
@@ -52,9 +61,15 @@ def take(step: Step, conditions: Conditions) -> Sample:
     """Take one sample. What goes wrong with it is written down and does not end the run."""
     asked = step.experiment.asked
     place = (asked.name, step.point, step.round, step.peer.name)
+    failed, not_measured = (RELAY_FAILED, NOT_MEASURED) if asked.name == "capacity" else ("", "")
     try:
         found = step.experiment.measure(step.peer, step.point, conditions)
-    except (BenchError, OSError) as error:
-        verdict = RELAY_FAILED if asked.name == "capacity" else ""
-        return Sample(*place, failure=str(error), verdict=verdict)
+    except RelayError as error:
+        return Sample(*place, failure=str(error), verdict=failed)
+    except BenchError as error:
+        return Sample(*place, failure=str(error), verdict=not_measured)
+    except Exception as error:  # a bug of ours costs one sample, and is not the relay's fault
+        log.exception("%s at %s with %s could not be measured", asked.name, step.point, step.peer.name)
+        why = f"the benchmark itself failed: {type(error).__name__}: {error}"
+        return Sample(*place, failure=why, verdict=not_measured)
     return Sample(*place, found.figures, found.faults, found.failure, found.verdict, found.said)

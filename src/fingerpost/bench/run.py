@@ -40,18 +40,18 @@ FIGURES = {
         Figure("per_s", "rate", "/s"),
         Figure("cpu_us", "relay's CPU per unit", "µs"),
         Figure("cpu_s_per_gb", "relay's CPU per GB", "s/GB"),
-        Figure("relay_cpu_s", "relay's CPU", "s"),
+        Figure("relay_cpu_s", "relay's CPU, all its processes", "s"),
         Figure("relay_busy", "relay's CPU per second of the run", "cores"),
-        Figure("supervisor_cpu_s", "CPU of the relay's supervising process", "s"),
+        Figure("supervisor_cpu_s", "of which in its first process, if that has others", "s"),
         Figure("load_cpu_s", "load's CPU", "s"),
         Figure("load_busy", "load's CPU, of the CPUs that it may use", "share"),
-        Figure("peak_rss_mib", "relay's peak memory", "MiB"),
+        Figure("peak_rss_mib", "relay's peak memory, all its processes", "MiB"),
         Figure("p50_us", "latency, median", "µs"),
         Figure("p90_us", "latency, 90th percentile", "µs"),
         Figure("p99_us", "latency, 99th percentile", "µs"),
         Figure("max_us", "latency, longest", "µs"),
         Figure("late", "answers later than the bound", ""),
-        Figure("lost", "tunnels lost", ""),
+        Figure("lost", "units lost", ""),
         Figure("kib_per_tunnel", "private memory per idle tunnel", "KiB"),
     )
 }
@@ -59,6 +59,9 @@ FIGURES = {
 
 ALL, SOME_LOST, RELAY_FAILED = "all exchanged", "some lost", "relay failed"
 """What became of a step of the capacity experiment."""
+
+NOT_MEASURED = "not measured"
+"""A step that the benchmark could not take, which says nothing of the relay."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fingerpost.bench import needs, process, procfs
-from fingerpost.bench.errors import BenchError
+from fingerpost.bench.errors import RelayError
 from fingerpost.bench.load.child import LoadProcess, Site
 from fingerpost.bench.load.clients import Clients, shares
 from fingerpost.bench.needs import Ports, Shape
@@ -91,8 +91,6 @@ class Stage:
         cpus: Who runs where.
         sites: What clients ask for, one for each app.
         relay: The relay's first process; None without a relay.
-        relaying: The processes that relay.
-        watching: The processes that only supervise those.
         load: The processes of clients and apps.
         log: What the relay says.
     """
@@ -104,9 +102,7 @@ class Stage:
     stack: contextlib.ExitStack
     sites: list[Site] = field(default_factory=list)
     relay: subprocess.Popen[bytes] | None = None
-    relaying: list[int] = field(default_factory=list)
-    watching: list[int] = field(default_factory=list)
-    load: list[int] = field(default_factory=list)
+    load: list[LoadProcess] = field(default_factory=list)
     log: Path | None = None
 
     def clients(self, module: str, count: int = 0) -> Clients:
@@ -125,8 +121,22 @@ class Stage:
         log = self.folder / f"{name}.log"
         started = LoadProcess(module, self.cpus.load, log, arguments)
         self.stack.callback(started.stop)
-        self.load.append(started.pid)
+        self.load.append(started)
         return started
+
+    @property
+    def relaying(self) -> list[int]:
+        """The processes of the relay as they are now: the first and its descendants."""
+        return [] if self.relay is None else [self.relay.pid, *procfs.descendants(self.relay.pid)]
+
+    def check_load(self) -> None:
+        """Make sure that the load is still there, before the relay is blamed.
+
+        Raises:
+            BenchError: One of its processes has ended.
+        """
+        for member in self.load:
+            member.check()
 
     def why_dead(self, patience_s: float = 0.0) -> str | None:
         """Why the relay is no longer there, or None while it is.
@@ -139,8 +149,8 @@ class Stage:
         return f"the relay ended: {process.how_it_ended(self.relay)}"
 
     def said(self) -> str:
-        """The last of what the relay said."""
-        return process.tail(self.log) if self.log is not None else ""
+        """The last lines of what the relay said."""
+        return "\n".join(process.last_lines(self.log)) if self.log is not None else ""
 
     def still_relays(self) -> bool:
         """Whether one more request gets its answer."""
@@ -154,7 +164,8 @@ def set_up(peer: Peer, conditions: Conditions, shape: Shape) -> Iterator[Stage]:
     """Start apps and relay, and wait until they answer through it.
 
     Raises:
-        BenchError: One of them did not start, or the relay does not do what the others do.
+        RelayError: The relay did not start, or does not do what the others do.
+        BenchError: The load did not start.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fingerpost-bench-")))
@@ -211,7 +222,7 @@ def _start_relay(stage: Stage, peer: Peer, plan: Plan) -> None:
     cpus = stage.cpus.relay
     stage.relay = process.start(
         peer.command(plan),
-        cpus=cpus if peer.parallel <= len(cpus) else (),
+        cpus=cpus if max(peer.parallel, plan.workers) <= len(cpus) else (),
         log=stage.log,
         environment=peer.environment(plan),
     )
@@ -220,8 +231,6 @@ def _start_relay(stage: Stage, peer: Peer, plan: Plan) -> None:
     step = max(1, len(stage.sites) // _PROBED_SITES)
     for site in stage.sites[::step]:
         _wait_until_ready(site, peer, stage.relay, stage.log)
-    below = procfs.descendants(stage.relay.pid)
-    stage.relaying, stage.watching = (below, [stage.relay.pid]) if below else ([stage.relay.pid], [])
 
 
 def _free_port() -> int:
@@ -235,16 +244,17 @@ def _wait_until_ready(site: Site, peer: Peer, relay: subprocess.Popen[bytes], lo
     """Ask until the app answers through the relay, then see what the relay made of the request.
 
     Raises:
-        BenchError: It ended, it wasn't ready in time, or it adds less to a request than the others have to.
+        RelayError: It ended, it wasn't ready in time, or it adds less to a request than the others have to.
     """
     ends_at = time.monotonic() + _READY_DEADLINE_S
     answer = b""
     while not answer.startswith(b"HTTP/1.1 200 "):
         if process.wait_for_end(relay, _RETRY_S):
-            raise BenchError(f"it ended at once: {process.tail(log)}")
+            raise RelayError(f"it ended at once: {process.tail(log)}")
         if time.monotonic() > ends_at:
-            said = answer.partition(b"\r\n")[0].decode("latin-1")
-            raise BenchError(f"not ready after {_READY_DEADLINE_S:.0f} s: {said or process.tail(log)}")
+            status = answer.partition(b"\r\n")[0].decode("latin-1")
+            said = " | ".join(filter(None, (status, process.tail(log))))
+            raise RelayError(f"not ready after {_READY_DEADLINE_S:.0f} s: {said}")
         with contextlib.suppress(OSError):
             answer = _probe(site)
     if not peer.adds_forwarding_fields:
@@ -252,7 +262,7 @@ def _wait_until_ready(site: Site, peer: Peer, relay: subprocess.Popen[bytes], lo
     head_it_sent = answer.partition(b"\r\n\r\n")[2].lower()
     for name in _ADDED_FIELDS:
         if name not in head_it_sent:
-            raise BenchError(f"it does less work than the others: it adds no {name.decode().rstrip(':')}")
+            raise RelayError(f"it does less work than the others: it adds no {name.decode().rstrip(':')}")
 
 
 def _probe(site: Site) -> bytes:
@@ -260,10 +270,11 @@ def _probe(site: Site) -> bytes:
 
     Its head and its body, which is the request's head, both end with an empty line.
     """
+    ends_at = time.monotonic() + _PROBE_TIMEOUT_S
     with socket.create_connection(("127.0.0.1", site.port), _PROBE_TIMEOUT_S) as link:
         link.sendall(b"GET /head HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % site.host.encode())
         answer = b""
         link.settimeout(_PROBE_TIMEOUT_S)
-        while answer.count(b"\r\n\r\n") < 2 and (data := link.recv(65536)):
+        while answer.count(b"\r\n\r\n") < 2 and time.monotonic() < ends_at and (data := link.recv(65536)):
             answer += data
         return answer

@@ -48,6 +48,9 @@ def test_a_frame_is_read_once_it_is_complete(payload: bytes, masked: bool, data:
         (b"\x82\x80\0\0\0\0", False),  # a server that does
         (b"\x82\x7f\0\0\0\0\0\1\0\0", False),  # longer than allowed
         (b"\x88\x7e\1\0", False),  # a control frame of more than 125 bytes
+        (b"\x08\x00", False),  # a fragment of one
+        (b"\x82\x7e\0\x7d", False),  # a length in more bytes than it needs
+        (b"\x82\x7f\0\0\0\0\0\0\xff\xff", False),
     ],
 )
 def test_what_cannot_be_a_frame_is_refused(data: bytes, masked: bool) -> None:
@@ -71,6 +74,13 @@ def test_many_at_once_are_the_same_as_one_by_one(size: int, tunnel: int, index: 
         assert frame.payload == payload
         at += frame.size
     assert frames.echo_run(sent) == (echoes, len(sent))
+
+
+@pytest.mark.parametrize("tunnel", range(0, 600, 7))
+def test_as_many_as_are_built_at_once_can_begin_at_any_body(tunnel: int) -> None:
+    count = frames.MAX_ROWS
+    payloads = [message(tunnel, number, 20) for number in range(count)]
+    assert Messages(20).echoes(tunnel, 0, count).tobytes() == b"".join(map(unmasked, payloads))
 
 
 def test_every_message_is_masked_with_a_key_of_its_own() -> None:

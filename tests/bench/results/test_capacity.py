@@ -4,7 +4,7 @@ import pytest
 
 from fingerpost.bench.results.capacity import Band, reach
 from fingerpost.bench.results.summary import Summary
-from fingerpost.bench.run import ALL, RELAY_FAILED, SOME_LOST, Sample
+from fingerpost.bench.run import ALL, NOT_MEASURED, RELAY_FAILED, SOME_LOST, Sample
 
 from .runs import CAPACITY, run, step
 
@@ -24,9 +24,16 @@ def test_a_step_that_went_well_again_after_a_bad_one_does_not_count() -> None:
 
 
 def test_a_relay_that_could_not_even_be_started_failed() -> None:
-    sample = Sample("capacity", "500", 1, "go", failure="not ready after 20 s")
+    sample = Sample("capacity", "500", 1, "go", failure="not ready after 20 s", verdict=RELAY_FAILED)
     found = reach(Summary(run([CAPACITY], [sample])), CAPACITY, "go")
     assert (found.all_to, found.failed, found.why) == (None, "500", "not ready after 20 s")
+
+
+def test_a_step_that_the_benchmark_could_not_take_says_nothing_of_the_relay() -> None:
+    sample = Sample("capacity", "500", 1, "go", failure="origin has ended")
+    found = reach(Summary(run([CAPACITY], [sample])), CAPACITY, "go")
+    assert (found.all_to, found.failed, found.why) == (None, None, "origin has ended")
+    assert [band.verdict for band in found.bands] == [NOT_MEASURED]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,13 @@ def requests(connections: int, count: int) -> Experiment:
             stride = connections if point == VARIED else 0
 
             def get(each: int) -> Outcome:
-                return clients.call("get", requests=each, stride=stride, late_s=conditions.late_s)
+                return clients.call(
+                    "get",
+                    requests=each,
+                    stride=stride,
+                    late_s=conditions.late_s,
+                    silence_s=conditions.silence_s,
+                )
 
             each = max(1, count // connections)
             get(max(1, each // WARM_UP))

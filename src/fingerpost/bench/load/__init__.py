@@ -2,6 +2,6 @@
 
 The parent's side is `child` (one process) and `clients` (several that work as one); ``python -m`` runs the others:
 `origin` (the apps), `tunnel_client` (WebSocket), `request_client` (HTTP), `bulk_client`. What they share: `payload`
-(the bytes that are sent), `frames` (how a WebSocket carries them), `ledger` (what became of each message) and
+(the bytes that are sent), `heads`, `frames` (how a WebSocket carries them), `ledger` (what became of each message) and
 `outcome` (what they answer).
 """

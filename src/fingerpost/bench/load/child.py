@@ -20,6 +20,7 @@ from fingerpost.bench.load.outcome import Outcome
 
 # The child keeps the deadline and says what it lost; this much later the parent stops waiting for the child.
 _GRACE_S = 15.0
+_PIPE_BYTES = 4096  # what a pipe that select() calls writable takes at once (pipe(7), PIPE_BUF)
 
 
 class Site(NamedTuple):
@@ -71,12 +72,17 @@ class LoadProcess:
         """Have a command carried out; `outcome` waits for what comes of it.
 
         Raises:
-            BenchError: It has ended.
+            BenchError: It has ended, or doesn't read.
         """
         assert self._process.stdin is not None
+        line = json.dumps({"command": command, "arguments": arguments}).encode() + b"\n"
+        descriptor, ends_at = self._process.stdin.fileno(), time.monotonic() + _GRACE_S
+        os.set_blocking(descriptor, False)
         try:
-            self._process.stdin.write(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
-            self._process.stdin.flush()
+            while line:
+                if not select.select([], [descriptor], [], max(0.0, ends_at - time.monotonic()))[1]:
+                    raise BenchError(f"{self._name} takes no command: {process.tail(self._log)}")
+                line = line[os.write(descriptor, line[:_PIPE_BYTES]) :]
         except BrokenPipeError as error:
             raise self._ended() from error
 
@@ -112,6 +118,15 @@ class LoadProcess:
             self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         return line
+
+    def check(self) -> None:
+        """Make sure that it still runs.
+
+        Raises:
+            BenchError: It has ended.
+        """
+        if process.wait_for_end(self._process, 0.0):
+            raise self._ended()
 
     def stop(self) -> None:
         """End it."""

@@ -34,16 +34,27 @@ class Clients:
         """
         return self._call(command, [dict(arguments)] * len(self._members))
 
-    def share(self, command: str, count: int, sites: Sequence[Site], **arguments: object) -> Outcome:
+    def share(
+        self, command: str, count: int, sites: Sequence[Site], *, at_once: int = 0, **arguments: object
+    ) -> Outcome:
         """Have each do its share of ``count``; what is opened is numbered through all of them.
+
+        Args:
+            command: What to do.
+            count: How many in all.
+            sites: The apps, which take turns.
+            at_once: How many of them at a time, in all; 0 where the command has no such limit.
+            arguments: Whatever else the command takes.
 
         Raises:
             BenchError: As in `call`.
         """
         parts: list[dict[str, object]] = []
-        for part in shares(count, len(self._members)):
+        limits = shares(at_once, len(self._members))
+        for part, limit in zip(shares(count, len(self._members)), limits, strict=True):
             turn = [sites[(self._opened + n) % len(sites)] for n in range(min(part, len(sites)))]
-            parts.append({"sites": turn, "count": part, "first": self._opened, **arguments})
+            own: dict[str, object] = {"sites": turn, "count": part, "first": self._opened, **arguments}
+            parts.append(own | ({"at_once": max(1, limit)} if at_once else {}))
             self._opened += part
         return self._call(command, parts)
 

@@ -64,20 +64,22 @@ def run(
                 task = waiting[fd]
                 interest = task.interest
                 try:
-                    if not task.step(events):
-                        if task.interest != interest:
-                            epoll.modify(fd, task.interest)
-                        continue
-                    epoll.unregister(fd)
-                    finished.append(waiting.pop(fd))
-                    faults.update(task.faults())
-                    if not keep:
-                        task.tunnel.socket.close()
+                    done = task.step(events)
                 except BlockingIOError:
-                    continue
+                    done = False
                 except (OSError, FaultError) as error:
                     give_up(task, fault_kind(error))
-                if (another := next_task()) is not None:
+                else:
+                    if done:
+                        epoll.unregister(fd)
+                        finished.append(waiting.pop(fd))
+                        faults.update(task.faults())
+                        if not keep:
+                            task.tunnel.socket.close()
+                if fd in waiting:
+                    if task.interest != interest:
+                        epoll.modify(fd, task.interest)
+                elif (another := next_task()) is not None:
                     add(another)
         for task in list(waiting.values()):
             give_up(task, LATE if now >= ends_at else SILENT)

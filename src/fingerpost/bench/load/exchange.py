@@ -1,11 +1,13 @@
 """Many messages without waiting: all are sent as fast as the relay takes them, and all must come back."""
 
+import time
 from collections import Counter
 
 import numpy as np
 
 from fingerpost.bench.load import frames
 from fingerpost.bench.load.ledger import Ledger
+from fingerpost.bench.load.outcome import FaultError
 from fingerpost.bench.load.tunnel import READ, WRITE, Tunnel, whole_frames
 
 _NORMAL_CLOSURE = (1000).to_bytes(2, "big")
@@ -23,6 +25,9 @@ class Exchange:
         messages: Of the wanted size.
         count: How many.
         rows: The most messages in one write.
+
+    Attributes:
+        echoed_at: When the last was back, by `time.monotonic`.
     """
 
     __slots__ = (
@@ -38,6 +43,7 @@ class Exchange:
         "_unread",
         "_unsent",
         "done",
+        "echoed_at",
         "interest",
         "tunnel",
     )
@@ -46,6 +52,7 @@ class Exchange:
         self.tunnel = tunnel
         self.interest = READ | WRITE
         self.done = 0
+        self.echoed_at = 0.0
         self._messages = messages
         self._count = count
         self._rows = rows
@@ -63,14 +70,17 @@ class Exchange:
             self._send()
         if not events & ~WRITE:
             return False
-        if self._closed:
-            return not self.tunnel.socket.recv(1)  # by now the app has closed its end, and the relay passed it on
+        if self._closed:  # by now the app has closed its end too, and the relay passes that on
+            if self.tunnel.socket.recv(1):
+                raise FaultError("bytes that nobody sent")
+            return True
         data = self.tunnel.read()
         if self._ledger is None:
             data = self._compare(data)
         if data or self._ledger is not None:
             self._enter(data)
-        if not self._closing and (self._at == self._end or (self._ledger is not None and self._ledger.last_came)):
+        if not self._closing and (self._ledger.last_came if self._ledger is not None else self._at == self._end):
+            self.echoed_at = time.monotonic()
             self._close()
         return False
 
@@ -78,7 +88,8 @@ class Exchange:
         """What became of the messages, if not all of them are back."""
         if self._ledger is None:
             self._ledger = self._begin_ledger()
-        faults = self._ledger.faults(self._sent)
+        unsent = -(-len(self._unsent) // frames.sent_bytes(self._messages.size))
+        faults = self._ledger.faults(self._sent - unsent)
         if not faults and not self._closed:
             faults["close not answered"] += 1
         return faults
@@ -123,16 +134,25 @@ class Exchange:
 
     def _enter(self, data: bytes) -> None:
         """Take down frame by frame what isn't simply the next message: something wrong, or the close."""
-        if self._ledger is None:
-            self._ledger = self._begin_ledger()
         found, self._unread = whole_frames(self._unread + data)
         for frame in found:
             if frame.opcode == frames.CLOSE:
-                self._closed = True
-                self.interest = READ
-            else:
+                self._take_close(frame)
+                continue
+            if self._ledger is None:
+                self._ledger = self._begin_ledger()
+            if frame.opcode == frames.BINARY and frame.final and not self._closed:
                 self._ledger.note(frame.payload)
-        self.done = self._ledger.came
+            else:
+                self._ledger.note_spoilt()
+        if self._ledger is not None:
+            self.done = self._ledger.came
+
+    def _take_close(self, frame: frames.Frame) -> None:
+        if not self._closing or self._closed or self._unread or frame.payload != _NORMAL_CLOSURE:
+            raise FaultError("a close that is not the answer to ours")
+        self._closed = True
+        self.interest = READ
 
     def _begin_ledger(self) -> Ledger:
         return Ledger(self.tunnel.number, self._messages.size, self.tunnel.index, self._count, self.done)

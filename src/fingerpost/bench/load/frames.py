@@ -25,6 +25,8 @@ _WORTH_AN_ARRAY = 3  # frames; up to here plain integers are quicker
 MAX_ROWS = 256
 """The most messages that are built at once."""
 
+_TABLE_ROWS = BODIES + MAX_ROWS
+
 
 class FrameError(Exception):
     """What arrived is no WebSocket frame that this peer may send."""
@@ -94,8 +96,10 @@ def read(data: bytes, at: int, *, masked: bool, max_bytes: int) -> Frame | None:
             return None
         length = int.from_bytes(data[start : start + width], "big")
         start += width
-    if length > max_bytes or (opcode >= CLOSE and length > 125):
-        raise FrameError(f"a frame of {length} bytes")
+        if length < 126 or (width == 8 and length < 1 << 16):
+            raise FrameError("a length in more bytes than it needs")
+    if length > max_bytes or (opcode >= CLOSE and (length > 125 or not first & _FIN)):
+        raise FrameError(f"a frame of {length} bytes that begins with {first:#04x}")
     key_bytes = _MASK_BYTES if masked else 0
     end = start + key_bytes + length
     if len(data) < end:
@@ -131,6 +135,8 @@ def echo_run(data: bytes) -> tuple[bytes, int]:
         if len(data) < head_bytes:
             return b"", 0
         length = int.from_bytes(data[2:head_bytes], "big")
+        if length < 126 or (head_bytes == 10 and not 1 << 16 <= length < 1 << 32):
+            return b"", 0
     start = head_bytes + _MASK_BYTES
     frame_bytes = start + length
     count = run_length(data, frame_bytes, head_bytes)
@@ -179,8 +185,8 @@ class Messages:
         self._head = header(size, masked=True)
         self._echo_head = header(size, masked=False)
         self.echo_bytes = len(self._echo_head) + size
-        rows = [self._echo_head + bytes(STAMP.size) + body(n % BODIES, size - STAMP.size) for n in range(BODIES)]
-        rows += rows[: MAX_ROWS % BODIES + BODIES]  # so that a stretch never has to begin anew at row 0
+        # A few more than there are bodies, so that a stretch never has to begin anew at row 0.
+        rows = (self._echo_head + bytes(STAMP.size) + body(n % BODIES, size - STAMP.size) for n in range(_TABLE_ROWS))
         self._echoes = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, self.echo_bytes)
 
     def echoes(self, tunnel: int, index: int, count: int) -> Bytes:

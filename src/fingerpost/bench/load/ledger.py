@@ -30,7 +30,8 @@ class Ledger:
         self._tunnel = tunnel
         self._size = size
         self._awaited = range(first, first + expected)
-        self._came = set(range(first, first + arrived))
+        self._in_order = range(first, first + arrived)
+        self._came: set[int] = set()  # behind those
         self._highest = first + arrived - 1
         self._faults: Counter[str] = Counter()
 
@@ -41,17 +42,21 @@ class Ledger:
             self._faults[ALTERED] += 1
         elif tunnel != self._tunnel or index not in self._awaited:
             self._faults[FOREIGN] += 1
-        elif index in self._came:
+        elif index in self._in_order or index in self._came:
             self._faults[DUPLICATED] += 1
         else:
             self._came.add(index)
             self._faults[REORDERED] += index < self._highest
             self._highest = max(self._highest, index)
 
+    def note_spoilt(self) -> None:
+        """Something has come in the place of a message that no app has sent: another kind of frame, say."""
+        self._faults[ALTERED] += 1
+
     @property
     def came(self) -> int:
         """How many different ones of the awaited have come, unaltered."""
-        return len(self._came)
+        return len(self._in_order) + len(self._came)
 
     @property
     def settled(self) -> int:
@@ -60,8 +65,8 @@ class Ledger:
 
     @property
     def last_came(self) -> bool:
-        """Whether the last of the awaited has come: in a stream, what is missing then won't come any more."""
-        return self._highest == self._awaited[-1]
+        """Whether the last of the awaited has come, or all are settled: what is missing then won't come any more."""
+        return self._highest == self._awaited[-1] or self.settled >= len(self._awaited)
 
     def faults(self, sent: int) -> Counter[str]:
         """What was wrong, now that nothing more will come; an altered message isn't also a lost one.

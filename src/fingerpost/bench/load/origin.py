@@ -4,7 +4,7 @@ Run as a program (``origin COUNT FIRST LAST``) it takes the first COUNT free por
 JSON list, serves, and ends with its standard input. On every port it serves:
 
 - an upgrade request: 101, then a WebSocket whose messages it sends back (RFC 6455), until a close;
-- an upgrade request for ``/pour?bytes=N``: 101, then N bytes of the pattern, unframed;
+- an upgrade request for ``/pour?bytes=N``, to the protocol ``bytes``: 101, then N bytes of the pattern;
 - ``GET /pour?bytes=N``: the same bytes as a response body;
 - ``GET /head``: the request head that it got, as the body;
 - any other GET: a small body that says which ``n=`` it saw, and how often in the head.
@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 
 from fingerpost.bench.load import frames
+from fingerpost.bench.load.heads import fields
 from fingerpost.bench.load.payload import PATTERN, websocket_accept
 
 NUMBER_DIGITS = 10  # of the ``n=`` in a request target
@@ -29,9 +30,11 @@ _POUR_BYTES = 262144
 _MAX_HEAD_BYTES = 65536
 _END = b"\r\n\r\n"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: no-cache\r\n"
-_SWITCHING = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
-)
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %b\r\nConnection: Upgrade\r\n"
+_ACCEPT = b"Sec-WebSocket-Accept: %b\r\n\r\n"
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+# What RFC 6455 §4.2.1 wants of a client's request; a relay must not take it away.
+_WANTED = {b"upgrade": b"websocket", b"connection": b"upgrade", b"sec-websocket-version": b"13"}
 _SMALL = (
     _OK + b'Date: Mon, 01 Jan 2024 00:00:00 GMT\r\nETag: W/"5f3b-18d0"\r\nVary: Accept-Encoding\r\n'
     b"X-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n" % BODY_BYTES
@@ -71,24 +74,35 @@ class _Connection:
 
     def answer(self, head: bytes) -> None:
         path = head[4 : head.find(b" ", 4)]
-        upgraded = (at := head.lower().find(b"\r\nsec-websocket-key:")) >= 0
+        found = fields(head) if b"pgrade" in head else {}
         if path.startswith(b"/pour?bytes="):
             self.pour_bytes, self.poured = int(path[12:]), 0
-        if upgraded:
-            self.handle = self.echo
-            key = head[at + 20 : head.find(b"\r\n", at + 2)].strip()
-            data, self.unread = self.unread, b""
-            self.send(_SWITCHING % websocket_accept(key) + self.echoes(data))
-        elif self.pour_bytes:
-            self.send(_OK + b"Content-Length: %d\r\n\r\n" % self.pour_bytes)
+            if found.get(b"upgrade") == b"bytes":
+                self.send(_SWITCHING % b"bytes" + b"\r\n")
+            else:
+                self.send(_OK + b"Content-Length: %d\r\n\r\n" % self.pour_bytes)
+            if self.handle == self.flush:
+                self.resume = self.pour
+            else:
+                self.handle = self.pour
+            self.epoll.modify(self.socket, select.EPOLLOUT)
+        elif b"sec-websocket-key" in found:
+            self.open_websocket(found)
         elif path == b"/head":
             self.send(_OK + b"Content-Length: %d\r\n\r\n" % len(head) + head)
         else:
             number = path[path.find(b"n=") + 2 :][:NUMBER_DIGITS]
             self.send(_SMALL + small_body(number, head.count(number)))
-        if self.pour_bytes:
-            self.handle = self.pour
-            self.epoll.modify(self.socket, select.EPOLLOUT)
+
+    def open_websocket(self, request: dict[bytes, bytes]) -> None:
+        if any(wanted not in request.get(name, b"").lower() for name, wanted in _WANTED.items()):
+            self.closing = True
+            self.send(_BAD_REQUEST)
+            return
+        self.handle = self.echo
+        data, self.unread = self.unread, b""
+        accept = _ACCEPT % websocket_accept(request[b"sec-websocket-key"])
+        self.send(_SWITCHING % b"websocket" + accept + self.echoes(data))
 
     def echo(self) -> None:
         data = self.socket.recv(_READ_BYTES)
@@ -127,7 +141,10 @@ class _Connection:
             self.epoll.modify(self.socket, select.EPOLLIN)
 
     def send(self, data: bytes) -> None:
-        sent = self.socket.send(data)
+        try:
+            sent = self.socket.send(data)
+        except BlockingIOError:
+            sent = 0
         if sent < len(data):
             self.unsent, self.resume, self.handle = data[sent:], self.handle, self.flush
             self.epoll.modify(self.socket, select.EPOLLOUT)
@@ -180,7 +197,7 @@ def _accept(listener: socket.socket, epoll: select.epoll, connections: dict[int,
     for _ in range(256):
         try:
             accepted, _ = listener.accept()
-        except BlockingIOError:
+        except OSError:  # nobody is there any more, or there is no descriptor for one: then its client says so
             return
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -206,7 +223,7 @@ def main() -> None:
                     connections[fd].handle()
                 except BlockingIOError:
                     pass
-                except OSError:
+                except (OSError, ValueError):  # gone, or a relay has made nonsense of what it asks for
                     connections.pop(fd).socket.close()
             elif fd in listeners:
                 _accept(listeners[fd], epoll, connections)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import random
 import struct
 
@@ -11,9 +12,6 @@ PATTERN = random.Random(9110).randbytes(1_048_573)  # noqa: S311 - a fixture, no
 
 STAMP = struct.Struct(">II")
 """What a message begins with: the number of its tunnel, and its own in that tunnel."""
-
-MIN_MESSAGE_BYTES = STAMP.size
-"""A shorter one has no room for its stamp, and two of them could be the same."""
 
 # So many different bodies take turns, shifted from tunnel to tunnel: two neighbours never send the same one at the
 # same time. A prime, so that it has no factor in common with how many are sent at once.
@@ -41,9 +39,9 @@ def message(tunnel: int, index: int, size: int) -> bytes:
     return STAMP.pack(tunnel, index) + body(body_number(tunnel, index), size - STAMP.size)
 
 
-def websocket_key(tunnel: int) -> bytes:
-    """A Sec-WebSocket-Key, different for each tunnel. Any number will do."""
-    return base64.b64encode(STAMP.pack(tunnel % (1 << 32), 0) * 2)
+def websocket_key() -> bytes:
+    """A Sec-WebSocket-Key: a nonce of 16 random bytes (RFC 6455 §4.1)."""
+    return base64.b64encode(os.urandom(16))
 
 
 def websocket_accept(key: bytes) -> bytes:

@@ -70,32 +70,40 @@ class PingPong:
         """Read; with the whole answer, send the next."""
         data = self.tunnel.read()
         if self._unread or data != self._expected:
-            if not self._examine(data):
+            self._unread += data
+            if self._expected.startswith(self._unread) and self._unread != self._expected:
+                return False  # the rest of it is on its way
+            if self._unread == self._expected:
+                data, self._unread = self._unread, b""
+            elif not self._examine():
                 return False
-        elif self._ledger is not None:
+            else:
+                return self._go_on()
+        if self._ledger is not None:
             self._ledger.note(data[-self._size :])
         self.latencies_s.append(time.perf_counter() - self._sent_at)
         self.done += 1
+        return self._go_on()
+
+    def _go_on(self) -> bool:
         self._due += 1
         if self._due == self._first + self._count:
             return True
         self.begin()
         return False
 
-    def _examine(self, data: bytes) -> bool:
-        """Look at an answer that came in pieces, or isn't the awaited one; whether that one has come."""
-        self._unread += data
-        if self._expected.startswith(self._unread):
-            answered = self._unread == self._expected
-            if answered:
-                self._unread = b""
-            return answered
+    def _examine(self) -> bool:
+        """Look at what isn't the awaited answer; whether that one has come after all, or something in its place."""
         if self._ledger is None:
             self._ledger = Ledger(self.tunnel.number, self._size, self._first, self._count, self.done)
         found, self._unread = whole_frames(self._unread)
         before = self._ledger.settled
         for frame in found:
-            self._ledger.note(frame.payload)
+            if frame.opcode == frames.BINARY and frame.final:
+                self._ledger.note(frame.payload)
+            else:
+                self._ledger.note_spoilt()
+        self.done = self._ledger.came
         return self._ledger.settled > before
 
     def faults(self) -> Counter[str]:

@@ -5,18 +5,18 @@ when a browser loads a page. *Identical*: each connection repeats its first head
 remembers what it has seen.
 """
 
-import contextlib
-import select
-import socket
+import re
 import time
 from collections import Counter
 
+from fingerpost.bench.load import driver
 from fingerpost.bench.load.child import Site, answer_commands
 from fingerpost.bench.load.origin import BODY_BYTES, small_body
 from fingerpost.bench.load.outcome import FaultError, Outcome, fault_kind, time_units
+from fingerpost.bench.load.tunnel import READ, Tunnel
 
-_READ_BYTES = 65536
 _CONNECT_TIMEOUT_S = 10.0
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})\r\n", re.IGNORECASE)
 NUMBERS = 4  # how often a head holds its request's number
 
 _HEAD = (
@@ -47,52 +47,86 @@ def request_head(host: bytes, number: bytes) -> bytes:
     return _HEAD % {b"host": host, b"n": number}
 
 
-class _Client:
-    """One keep-alive connection and the requests that are still to go down it."""
+class Requests:
+    """So many requests on one kept connection, each when the last is answered.
 
-    __slots__ = ("expected", "fd", "host", "left", "number", "received", "sent_at", "socket", "step_by")
+    Args:
+        connection: Connected.
+        count: How many.
+        first_number: Of the first request.
+        stride: By how much the next one's number is higher; with 0 all heads are identical.
+    """
 
-    def __init__(self, site: Site, first_number: int) -> None:
-        self.host = site.host.encode()
-        self.number = first_number
-        self.step_by = self.left = 0
-        self.received = self.expected = b""
-        self.socket = socket.create_connection(("127.0.0.1", site.port), _CONNECT_TIMEOUT_S)
-        self.fd = self.socket.fileno()
-        self.socket.setblocking(False)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    __slots__ = (
+        "_count",
+        "_expected",
+        "_host",
+        "_number",
+        "_received",
+        "_sent_at",
+        "_stride",
+        "done",
+        "durations_s",
+        "interest",
+        "tunnel",
+    )
 
-    def send_next(self) -> None:
-        number = b"%010d" % self.number
-        self.number += self.step_by
-        self.expected = small_body(number, NUMBERS)
-        head = request_head(self.host, number)
-        self.sent_at = time.perf_counter()
-        if self.socket.send(head) != len(head):
+    def __init__(self, connection: Tunnel, count: int, first_number: int, stride: int) -> None:
+        self.tunnel = connection
+        self.interest = READ
+        self.done = 0
+        self.durations_s: list[float] = []
+        self._host = connection.site.host.encode()
+        self._count = count
+        self._number = first_number
+        self._stride = stride
+        self._received = b""
+
+    def begin(self) -> None:
+        """Send the first.
+
+        Raises:
+            FaultError: The relay doesn't take it.
+            OSError: The connection is gone.
+        """
+        number = b"%010d" % self._number
+        self._number += self._stride
+        self._expected = small_body(number, NUMBERS)
+        head = request_head(self._host, number)
+        self._sent_at = time.perf_counter()
+        if self.tunnel.socket.send(head) != len(head):
             raise FaultError("send buffer full")
 
-    def step(self, durations_s: list[float]) -> bool:
-        """Read; with a whole response, check it and send the next request. Whether this was the last one."""
-        data = self.socket.recv(_READ_BYTES)
-        if not data:
-            raise FaultError("closed early")
-        self.received = received = self.received + data
+    def step(self, events: int) -> bool:
+        """Read; with a whole response, check it and send the next request."""
+        self._received = received = self._received + self.tunnel.read()
         end = received.find(b"\r\n\r\n")
-        if end < 0 or len(received) < end + 4 + BODY_BYTES:
+        if end < 0:
             return False
         if received[9:12] != b"200":
             raise FaultError(f"status {received[9:12].decode('latin-1')}")
-        if not received.endswith(self.expected) or len(received) != end + 4 + BODY_BYTES:
+        length = _CONTENT_LENGTH.search(received, 0, end + 2)
+        if length is None or int(length[1]) != BODY_BYTES:
+            raise FaultError("altered head")
+        if len(received) < end + 4 + BODY_BYTES:
+            return False
+        if not received.endswith(self._expected) or len(received) != end + 4 + BODY_BYTES:
             raise FaultError("altered")
-        durations_s.append(time.perf_counter() - self.sent_at)
-        self.received = b""
-        self.left -= 1
-        if self.left:
-            self.send_next()
-        return not self.left
+        self.durations_s.append(time.perf_counter() - self._sent_at)
+        self.done += 1
+        self._received = b""
+        if self.done == self._count:
+            return True
+        self.begin()
+        return False
+
+    def faults(self) -> Counter[str]:
+        """Requests that got no right answer; why is counted with the connection."""
+        missing = self._count - self.done
+        return Counter({"request not answered": missing}) if missing else Counter()
 
 
-_open: list[_Client] = []
+_open: list[Tunnel] = []
 
 
 def connect(sites: list[tuple[str, int]], count: int, first: int, deadline_s: float) -> Outcome:
@@ -100,55 +134,35 @@ def connect(sites: list[tuple[str, int]], count: int, first: int, deadline_s: fl
     began = time.monotonic()
     faults: Counter[str] = Counter()
     for n in range(count):
+        connection = Tunnel(first + n, Site(*sites[n % len(sites)]))
         try:
             if time.monotonic() > began + deadline_s:
-                raise FaultError("not done by the deadline")
-            _open.append(_Client(Site(*sites[n % len(sites)]), first + n))
+                raise FaultError(driver.LATE)
+            connection.socket.settimeout(_CONNECT_TIMEOUT_S)
+            connection.socket.connect(("127.0.0.1", connection.site.port))
+            connection.socket.setblocking(False)
+            _open.append(connection)
         except (OSError, FaultError) as error:
             faults[fault_kind(error)] += 1
+            connection.socket.close()
     return Outcome.since(began, len(_open), faults)
 
 
-def get(requests: int, stride: int, late_s: float, deadline_s: float) -> Outcome:
-    """Make ``requests`` requests over each connection.
-
-    Args:
-        requests: How many on each.
-        stride: By how much the next one's number is higher; with 0 all heads are identical.
-        late_s: Later answers are counted.
-        deadline_s: For all.
-    """
+def get(requests: int, stride: int, late_s: float, silence_s: float, deadline_s: float) -> Outcome:
+    """Make ``requests`` requests over each connection; see `Requests` for ``stride``."""
     faults: Counter[str] = Counter()
-    done = 0
-    durations_s: list[float] = []
-    with contextlib.closing(select.epoll()) as epoll:
-        began = time.monotonic()
-        waiting = {client.fd: client for client in _open}
-        for client in _open:
-            client.left = requests
-            client.step_by = stride
-            epoll.register(client.fd, select.EPOLLIN)
-            client.send_next()
-        while waiting and (left_s := began + deadline_s - time.monotonic()) > 0:
-            for fd, _ in epoll.poll(left_s, 1024):
-                client = waiting[fd]
-                try:
-                    if client.step(durations_s):
-                        epoll.unregister(fd)
-                        del waiting[fd]
-                        done += requests
-                except BlockingIOError:
-                    pass
-                except (OSError, FaultError) as error:
-                    faults[fault_kind(error)] += 1
-                    _open.remove(client)
-                    waiting.pop(fd).socket.close()
-        for client in waiting.values():
-            faults["not done by the deadline"] += 1
-            _open.remove(client)
-            client.socket.close()
-        found = Outcome.since(began, done, faults)
-    return time_units(found, durations_s, late_s)
+    tasks = []
+    began = time.monotonic()
+    for connection in _open:
+        tasks.append(task := Requests(connection, requests, connection.number, stride))
+        try:
+            task.begin()
+        except (OSError, FaultError) as error:
+            faults[fault_kind(error)] += 1
+    finished = driver.run(tasks, began + deadline_s, silence_s, faults, keep=True)
+    found = Outcome.since(began, sum(task.done for task in tasks), faults)
+    _open[:] = [task.tunnel for task in finished]
+    return time_units(found, [duration for task in tasks for duration in task.durations_s], late_s)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from fingerpost.bench.load import frames
 from fingerpost.bench.load.child import Site
+from fingerpost.bench.load.heads import fields
 from fingerpost.bench.load.outcome import FaultError
 from fingerpost.bench.load.payload import websocket_accept, websocket_key
 
@@ -84,12 +85,13 @@ class Task(Protocol):
 class Opening:
     """Connects and upgrades; finished when the app has accepted the upgrade."""
 
-    __slots__ = ("_received", "done", "interest", "tunnel")
+    __slots__ = ("_key", "_received", "done", "interest", "tunnel")
 
     def __init__(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
         self.interest = WRITE
         self.done = 0
+        self._key = websocket_key()
         self._received = b""
 
     def begin(self) -> None:
@@ -108,7 +110,7 @@ class Opening:
         if self.interest == WRITE:
             if error := tunnel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise OSError(error, "connect")
-            tunnel.socket.send(_REQUEST % (tunnel.site.host.encode(), websocket_key(tunnel.number)))
+            tunnel.socket.send(_REQUEST % (tunnel.site.host.encode(), self._key))
             self.interest = READ
             return False
         self._received += tunnel.read()
@@ -119,7 +121,10 @@ class Opening:
             return False
         if not head.startswith(b"HTTP/1.1 101 "):
             raise FaultError(f"status {head[9:12].decode('latin-1')} instead of 101")
-        if websocket_accept(websocket_key(tunnel.number)) not in head:
+        answer = fields(head)
+        if answer.get(b"upgrade", b"").lower() != b"websocket" or answer.get(b"connection", b"").lower() != b"upgrade":
+            raise FaultError("101 without its upgrade")
+        if answer.get(b"sec-websocket-accept") != websocket_accept(self._key):
             raise FaultError("another tunnel's 101")
         if rest:
             raise FaultError("bytes that nobody sent")

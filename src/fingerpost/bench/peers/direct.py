@@ -11,7 +11,6 @@ class Direct(Peer):
     name = "direct"
     relays: ClassVar[bool] = False
     adds_forwarding_fields: ClassVar[bool] = False
-    descriptors_per_tunnel: ClassVar[int] = 0
 
     def missing(self) -> str | None:
         """None: there is nothing that could be."""

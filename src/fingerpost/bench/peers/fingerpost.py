@@ -6,7 +6,7 @@ from importlib import metadata
 
 from pydantic import ValidationError
 
-from fingerpost.bench.peers.installed import descriptors
+from fingerpost.bench.needs import descriptor_limit
 from fingerpost.bench.peers.peer import DOMAIN, Peer, Plan
 from fingerpost.config import Settings
 from fingerpost.control.listeners import descriptors_needed
@@ -38,7 +38,7 @@ class Fingerpost(Peer):
 
     def command(self, plan: Plan) -> list[str]:
         """Everything by flags: no configuration file."""
-        fitting = (descriptors() - descriptors_needed(0)) // 2
+        fitting = (descriptor_limit() - descriptors_needed(0)) // 2
         limit = str(self._workers * min(_MOST_CONNECTIONS, fitting))
         log = [] if plan.access_log is None else ["--access-log", str(plan.access_log)]
         return [

@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from fingerpost.bench.peers.installed import Installed, descriptors, find_program
+from fingerpost.bench.needs import descriptor_limit
+from fingerpost.bench.peers.installed import Installed, find_program
 from fingerpost.bench.peers.peer import Plan
 
 # One backend for all, told where to by the map. A backend for each app does nothing better, and with 7,000 of them
@@ -78,7 +79,7 @@ def haproxy_config(plan: Plan, *, splice: bool) -> str:
     return _HAPROXY.format(
         threads=plan.workers,
         # Two descriptors a connection and a pipe, and some for HAProxy itself: it refuses to start with less.
-        connections=(descriptors() - 200) // 2 - _HAPROXY_PIPES,
+        connections=(descriptor_limit() - 200) // 2 - _HAPROXY_PIPES,
         pipes=_HAPROXY_PIPES,
         folder=plan.folder,
         port=plan.port,

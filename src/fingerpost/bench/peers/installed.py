@@ -1,7 +1,6 @@
-"""Programs from the distribution: where they are, what version they call themselves, how much they may hold."""
+"""Programs from the distribution: where they are, and what version they call themselves."""
 
 import re
-import resource
 import shutil
 import subprocess
 
@@ -14,11 +13,6 @@ _ALSO = "/usr/local/sbin:/usr/sbin:/sbin"
 def find_program(name: str) -> str | None:
     """The path of a program on the PATH, or where servers are installed."""
     return shutil.which(name) or shutil.which(name, path=_ALSO)
-
-
-def descriptors() -> int:
-    """How many descriptors a relay may have: the hard limit, to which the leash raises its soft one."""
-    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1_000_000)
 
 
 class Installed(Peer):

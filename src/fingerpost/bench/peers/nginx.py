@@ -2,7 +2,8 @@
 
 import os
 
-from fingerpost.bench.peers.installed import Installed, descriptors, find_program
+from fingerpost.bench.needs import descriptor_limit
+from fingerpost.bench.peers.installed import Installed, find_program
 from fingerpost.bench.peers.peer import Plan
 
 _NGINX = """\
@@ -93,14 +94,14 @@ def nginx_config(plan: Plan) -> str:
     if len(targets) <= _MOST_POOLS:
         ports = set(plan.ports_by_host.values())
         # Each pool's memory is taken at the start; there can't be more idle connections than descriptors.
-        idle = max(1, min(1024, descriptors() // 2 // max(1, len(ports))))
+        idle = max(1, min(1024, descriptor_limit() // 2 // max(1, len(ports))))
         upstreams = [_NGINX_UPSTREAM.format(name=f"u{port}", port=port, idle=idle) for port in sorted(ports)]
         targets = {host: f"u{port}" for host, port in plan.ports_by_host.items()}
     return _NGINX.format(
         # As root, nginx would give its worker to "nobody", who may not enter this folder.
         user="user root;\n" if os.geteuid() == 0 else "",
         workers=plan.workers,
-        descriptors=descriptors(),
+        descriptors=descriptor_limit(),
         folder=plan.folder,
         port=plan.port,
         access_log="off" if plan.access_log is None else f"{plan.access_log} json buffer=64k flush=1s",

@@ -42,7 +42,6 @@ class Peer:
         labels: Which Hosts it can find the way with. A relay with a map takes any.
         adds_forwarding_fields: Whether it parses each request and adds the X-Forwarded-* fields, rather than
             passing bytes on after it has read where to.
-        descriptors_per_tunnel: What one tunnel costs it.
         parallel: How many CPUs it is meant to use at a time. One that is meant for more than the relay's share isn't
             pinned.
     """
@@ -52,7 +51,6 @@ class Peer:
     only_for: ClassVar[frozenset[str]] = frozenset()
     labels: ClassVar[Literal["sealed", "legacy"]] = "sealed"
     adds_forwarding_fields: ClassVar[bool] = True
-    descriptors_per_tunnel: ClassVar[int] = 2
     parallel: int = 1
 
     def missing(self) -> str | None:

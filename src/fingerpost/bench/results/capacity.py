@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fingerpost.bench.results.published import CAPACITY, TITLES, as_published
 from fingerpost.bench.results.summary import Row, Summary
-from fingerpost.bench.run import ALL, RELAY_FAILED, SOME_LOST, Asked
+from fingerpost.bench.run import ALL, NOT_MEASURED, RELAY_FAILED, SOME_LOST, Asked
 
 _TROUBLE = re.compile(
     r"too many|EMFILE|ENFILE|error|fatal|panic|out of|refused|cannot|can't|killed|fail", re.IGNORECASE
@@ -101,7 +101,7 @@ def _telling_line(said: str) -> str:
 def step_verdict(row: Row) -> str:
     """The worst verdict of a step; one that could not be measured at all has none of its own."""
     if row.failures and not row.verdict:
-        return RELAY_FAILED
+        return NOT_MEASURED
     return row.verdict or (SOME_LOST if row.faults else ALL)
 
 

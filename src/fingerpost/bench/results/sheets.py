@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from fingerpost.bench.results import bars, capacity, published, wording
 from fingerpost.bench.results.summary import US, Row, Summary, asked_by_name
-from fingerpost.bench.run import ALL, RELAY_FAILED, SOME_LOST, Asked
+from fingerpost.bench.run import ALL, NOT_MEASURED, RELAY_FAILED, SOME_LOST, Asked
 
-TONES = {ALL: "good", SOME_LOST: "warn", RELAY_FAILED: "bad"}
+TONES = {ALL: "good", SOME_LOST: "warn", RELAY_FAILED: "bad", NOT_MEASURED: "dim"}
 
 # In the order in which a list of peers shows them, after the figure that decides.
 _COLUMNS = (
@@ -204,7 +204,8 @@ def _step_cell(row: Row | None) -> Cell:
     if row is None:
         return Cell("not tried", tone="dim")
     verdict = capacity.step_verdict(row)
-    text = {ALL: "all", SOME_LOST: f"{row.lost:,} lost" if row.lost else "some lost", RELAY_FAILED: "failed"}[verdict]
+    lost = f"{row.lost:,} lost" if row.lost else SOME_LOST
+    text = {ALL: "all", SOME_LOST: lost, RELAY_FAILED: "failed", NOT_MEASURED: NOT_MEASURED}[verdict]
     count = row.verdicts.get(verdict, row.rounds)
     return Cell(text, more=(f"{count} of {row.rounds}",) if count < row.rounds else (), tone=TONES[verdict])
 

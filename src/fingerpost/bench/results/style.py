@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fingerpost.bench.run import ALL, RELAY_FAILED, SOME_LOST
+from fingerpost.bench.run import ALL, NOT_MEASURED, RELAY_FAILED, SOME_LOST
 
 INK = "#2b2d33"
 """Text, axes and whatever has no colour of its own; the report turns it into the reader's text colour."""
@@ -40,8 +40,8 @@ _OTHERS = tuple(
     Look(colour, mark) for mark in ("h", "p", "*", "d") for colour in (_SKY, _BROWN, _GREY, _RUST, _PURPLE, _ORANGE)
 )
 
-VERDICT_COLOURS = {ALL: _GREEN, SOME_LOST: _ORANGE, RELAY_FAILED: _VERMILION}
-VERDICT_HATCHES = {ALL: "", SOME_LOST: "///", RELAY_FAILED: "xxx"}
+VERDICT_COLOURS = {ALL: _GREEN, SOME_LOST: _ORANGE, RELAY_FAILED: _VERMILION, NOT_MEASURED: _GREY}
+VERDICT_HATCHES = {ALL: "", SOME_LOST: "///", RELAY_FAILED: "xxx", NOT_MEASURED: "..."}
 
 
 def looks(peers: Sequence[str]) -> dict[str, Look]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
-from fingerpost.bench.run import ALL, RELAY_FAILED, SOME_LOST, Asked, Run, Sample
+from fingerpost.bench.run import ALL, NOT_MEASURED, RELAY_FAILED, SOME_LOST, Asked, Run, Sample
 
 US = "fingerpost"
 
-_WORST_LAST = (ALL, SOME_LOST, RELAY_FAILED)
+_WORST_LAST = (NOT_MEASURED, ALL, SOME_LOST, RELAY_FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ _OPTIONS: Iterable[Callable[[_Command], _Command]] = (
         type=click.IntRange(1, 256),
         default=1,
         show_default=True,
-        help="Workers or threads of nginx, HAProxy and the Node.js relay; fingerpost's are in its peers' names.",
+        help="Workers or threads of nginx, HAProxy, Go and Node.js; fingerpost's are in its peers' names.",
     ),
     click.option(
         "--pin/--no-pin",

@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from fingerpost.bench.run import Run
 
 INTERRUPTED = 130
-_US = "fingerpost"
+_CUSTOM_PEER = re.compile(r"^((?:--peer=)?[\w.-]+=)(?=.*\{port\}).*", re.DOTALL)
+US = "fingerpost"
 
 
 def require_extra() -> None:
@@ -61,19 +64,18 @@ def run(name: str, experiments: "Sequence[Experiment]", options: RunOptions) -> 
     rounds.check_all(experiments, conditions)
     folder = _folder(options.output, name)
     with _interruptible():
-        missing = _prepare(console, peers)
-        states = {peer.name: missing.get(peer.name) or peer.version() for peer in peers}
+        states, present = _prepare(console, peers)
         about = context(
             states,
             rounds=options.rounds,
             pinned=pinned,
-            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+            command=_command_line(),
         )
         found = Run(about | {"access_log": options.access_log}, [experiment.asked for experiment in experiments])
-        present = [peer for peer in peers if peer.name not in missing]
         steps = rounds.all_steps(experiments, present, options.rounds)
         if not steps:
-            raise FingerpostError(f"bench: nothing to measure: {'; '.join(missing.values()) or 'no peer suits'}")
+            said = "; ".join(f"{name}: {state}" for name, state in states.items())
+            raise FingerpostError(f"bench: nothing to measure: expected a peer that is here and suits ({said})")
         progress.measure(console, steps, conditions, found, lambda now: now.save(folder))
     files.write(found, folder)
     tables.print_run(console, found)
@@ -105,24 +107,28 @@ def _chosen(named: Sequence[str], experiments: "Sequence[Experiment]") -> "list[
     return peers
 
 
-def _prepare(console: "Console", peers: "Sequence[Peer]") -> dict[str, str]:
-    """Build what has to be built; return why peers are missing, by name."""
+def _prepare(console: "Console", peers: "Sequence[Peer]") -> "tuple[dict[str, str], list[Peer]]":
+    """Build what has to be built; return each peer's version or why it is missing, and those that are there."""
     from fingerpost.bench.errors import BenchError
-    from fingerpost.bench.peers.toolchain import default_cache
+    from fingerpost.bench.peers import default_cache
 
-    missing: dict[str, str] = {}
+    states: dict[str, str] = {}
+    present = []
     for peer in peers:
         reason = peer.missing()
         if reason is None:
             try:
                 with console.status(f"preparing {peer.name}"):
                     peer.prepare(default_cache())
-            except BenchError as error:
+                    states[peer.name] = peer.version()
+            except (BenchError, OSError, subprocess.SubprocessError) as error:
                 reason = str(error)
-        if reason is not None:
-            missing[peer.name] = f"missing: {reason}"
-            console.print(f"{peer.name} is {missing[peer.name]}", highlight=False, markup=False)
-    return missing
+        if reason is None:
+            present.append(peer)
+        else:
+            states[peer.name] = f"missing: {reason}"
+            console.print(f"{peer.name} is missing: {reason}", highlight=False, markup=False)
+    return states, present
 
 
 def _folder(wanted: Path | None, name: str) -> Path:
@@ -145,8 +151,17 @@ def _status(found: "Run") -> int:
     if found.interrupted:
         return INTERRUPTED
     # What is lost at the limits of capacity is that experiment's result, not a mistake.
-    ours = [sample for sample in found.samples if sample.peer == _US and sample.experiment != "capacity"]
+    ours = [sample for sample in found.samples if _is_ours(sample.peer) and sample.experiment != "capacity"]
     return 0 if all(sample.sound for sample in ours) else 1
+
+
+def _is_ours(peer: str) -> bool:
+    return peer == US or peer.startswith(f"{US}-")
+
+
+def _command_line() -> list[str]:
+    """How the run was asked for. Of another relay's command only the name: the rest may be nobody's business."""
+    return [Path(sys.argv[0]).name, *(_CUSTOM_PEER.sub(r"\1…", part) for part in sys.argv[1:])]
 
 
 @contextmanager
