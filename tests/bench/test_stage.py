@@ -80,5 +80,13 @@ def test_a_load_process_that_dies_is_not_the_relays_fault() -> None:
             stage.check_load()
             return False
 
-        with pytest.raises(BenchError, match="origin has ended"):
+        with pytest.raises(BenchError, match="origin, of the load, has ended: killed by SIGKILL"):
             until(found_dead, "its death")
+
+
+def test_an_app_that_hangs_is_not_the_relays_fault() -> None:
+    with set_up(Direct(), ANYWHERE, Shape(1, 1)) as stage:
+        stage.check_load(closely=True)
+        os.kill(stage.load[0].pid, signal.SIGSTOP)
+        with pytest.raises(BenchError, match="an app of the load on port"):
+            stage.check_load(closely=True)

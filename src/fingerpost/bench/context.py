@@ -43,6 +43,7 @@ def context(
         "virtualised": _virtualised(),
         "governor": _governor(),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load_average": round(os.getloadavg()[0], 2),
         "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         "rounds": rounds,
         "pinned": dict(pinned),

@@ -30,7 +30,7 @@ def metered(stage: Stage, phase: Callable[[], Outcome]) -> tuple[Outcome, Cost]:
     """
     before = _read(stage)
     found = phase()
-    stage.check_load()
+    stage.check_load(closely=bool(found.faults))
     if stage.why_dead(_PATIENCE_S if found.faults else 0.0) is not None:
         # Its clock is gone with it; what the clients found tells more.
         return found, Cost(time.monotonic() - before.wall_s, 0.0, 0.0, _load_s(stage) - before.load_s)

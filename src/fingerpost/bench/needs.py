@@ -81,7 +81,7 @@ def check(shape: Shape, ports: Ports) -> None:
         BenchError: It can't; says what is needed, what is here, and how to raise it.
     """
     limit = descriptor_limit()
-    at_least = 2 * _BESIDES + math.ceil(shape.connections / max(1, shape.servers))  # an app isn't shared by processes
+    at_least = _RELAY_BESIDES + math.ceil(shape.connections / max(1, shape.servers))  # an app isn't shared by processes
     if not shape.bounded_by_relay:
         at_least = 2 * shape.connections + _RELAY_BESIDES
     if limit < at_least:

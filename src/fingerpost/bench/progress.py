@@ -6,8 +6,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fingerpost.bench.rounds import Step, take
-from fingerpost.bench.run import FIGURES, Run, Sample
+from fingerpost.bench.run import Run, Sample
 from fingerpost.bench.stage import Conditions
+
+_SHOWN = {
+    "seconds": "{:.3g} s",
+    "cpu_us": "CPU {:.3g} µs/{unit}",
+    "cpu_s_per_gb": "CPU {:.3g} s/GB",
+    "kib_per_tunnel": "{:.3g} KiB/tunnel",
+    "per_s": "{:,.0f} {unit}s/s",
+    "p99_us": "p99 {:,.0f} µs",
+}
 
 
 def measure(
@@ -23,12 +32,12 @@ def measure(
         save: Called after each, so that nothing that was measured can be lost.
     """
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(elapsed_when_finished=True),
+        BarColumn(bar_width=12),
+        TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console, transient=True, speed_estimate_period=600) as progress:
         task = progress.add_task("", total=len(steps))
@@ -47,14 +56,15 @@ def measure(
 
 def _place(step: Step) -> str:
     asked = step.experiment.asked
-    point = f"{asked.axis}={step.point}" if asked.axis else step.point
-    return " ".join(filter(None, (f"round {step.round}", asked.name, point, step.peer.name)))
+    return " ".join(filter(None, (f"#{step.round}", asked.name, step.point, step.peer.name)))
 
 
 def _line(step: Step, sample: Sample) -> str:
     if not sample.sound:
         wrong = sample.failure or ", ".join(f"{count:,} x {kind}" for kind, count in sample.faults.items())
         return f"{_place(step)}: {sample.verdict or 'failed'}: {wrong}"
-    names = dict.fromkeys((step.experiment.asked.main, "seconds", "cpu_us", "per_s", "p99_us"))
-    shown = [f"{sample.figures[name]:,.4g} {FIGURES[name].unit}".strip() for name in names if name in sample.figures]
-    return f"{_place(step)}: {', '.join(filter(None, (sample.verdict, *shown)))}"
+    shown = [sample.verdict]
+    for name, wanted in _SHOWN.items():
+        if name in sample.figures:
+            shown.append(wanted.format(sample.figures[name], unit=step.experiment.asked.unit_of_work))
+    return f"{_place(step)}: {', '.join(filter(None, shown))}"

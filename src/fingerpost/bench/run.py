@@ -35,6 +35,7 @@ FIGURES = {
         Figure("seconds", "time in all", "s"),
         Figure("open_s", "time to open all", "s"),
         Figure("exchange_s", "time to exchange all", "s"),
+        Figure("longest_wait_s", "longest time that a client waited for its next byte", "s"),
         Figure("done", "units done and checked", ""),
         Figure("expected", "units asked for", ""),
         Figure("per_s", "rate", "/s"),

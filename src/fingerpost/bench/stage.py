@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fingerpost.bench import needs, process, procfs
-from fingerpost.bench.errors import RelayError
+from fingerpost.bench.errors import BenchError, RelayError
 from fingerpost.bench.load.child import LoadProcess, Site
 from fingerpost.bench.load.clients import Clients, shares
 from fingerpost.bench.needs import Ports, Shape
@@ -92,6 +92,7 @@ class Stage:
         sites: What clients ask for, one for each app.
         relay: The relay's first process; None without a relay.
         load: The processes of clients and apps.
+        apps: One app of each process of apps, without the relay.
         log: What the relay says.
     """
 
@@ -103,12 +104,15 @@ class Stage:
     sites: list[Site] = field(default_factory=list)
     relay: subprocess.Popen[bytes] | None = None
     load: list[LoadProcess] = field(default_factory=list)
+    apps: list[Site] = field(default_factory=list)
     log: Path | None = None
 
     def clients(self, module: str, count: int = 0) -> Clients:
         """Start the clients, in ``count`` processes, or in as many as the load needs; they end with the stage."""
         count = count or max(self.load_processes, needs.clients_needed(self.shape))
         members = [self.start(module, f"{module}-{number}") for number in range(count)]
+        for member in members:
+            member.wait_until_ready(_READY_DEADLINE_S)
         return Clients(members, self.conditions.deadline_s)
 
     @property
@@ -129,14 +133,22 @@ class Stage:
         """The processes of the relay as they are now: the first and its descendants."""
         return [] if self.relay is None else [self.relay.pid, *procfs.descendants(self.relay.pid)]
 
-    def check_load(self) -> None:
+    def check_load(self, *, closely: bool = False) -> None:
         """Make sure that the load is still there, before the relay is blamed.
 
+        Args:
+            closely: Ask every process of apps for an answer, too.
+
         Raises:
-            BenchError: One of its processes has ended.
+            BenchError: One of its processes has ended, or doesn't answer.
         """
         for member in self.load:
             member.check()
+        for app in self.apps if closely else ():
+            try:
+                _probe(app)
+            except OSError as error:
+                raise BenchError(f"an app of the load on port {app.port} does not answer: {error}") from error
 
     def why_dead(self, patience_s: float = 0.0) -> str | None:
         """Why the relay is no longer there, or None while it is.
@@ -200,7 +212,9 @@ def _start_origins(stage: Stage) -> list[int]:
         first = ports[-1] + 1 if ports else conditions.ports.first
         last = first + share - 1 if conditions.ports.exact else conditions.ports.last(shape.servers)
         origin = stage.start("origin", f"origin-{number}", str(share), str(first), str(last))
-        ports += json.loads(origin.read_line(_READY_DEADLINE_S))
+        own: list[int] = json.loads(origin.read_line(_READY_DEADLINE_S))
+        stage.apps.append(Site("app", own[0]))
+        ports += own
     return ports
 
 

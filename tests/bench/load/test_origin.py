@@ -1,6 +1,7 @@
 """The apps behind the relays are real WebSocket and HTTP servers: other people's clients work with them."""
 
 import json
+import select
 import socket
 import subprocess
 import sys
@@ -12,9 +13,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 from websockets.sync.client import connect
 
+from fingerpost.bench.load import frames
 from fingerpost.bench.load.payload import PATTERN
 
 DEADLINE_S = 20
+LINES = ["GET / HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+LINES += ["Sec-WebSocket-Key: x", "", ""]
+UPGRADE = "\r\n".join(LINES).encode()
 
 
 def start(*arguments: int) -> "subprocess.Popen[str]":
@@ -67,6 +72,36 @@ def test_a_client_that_does_not_mask_is_cut_off(ports: list[int]) -> None:
         client.socket.sendall(bytes([0x80 | Opcode.BINARY, 1, 7]))
         with pytest.raises(ConnectionClosed):
             client.recv(DEADLINE_S)
+
+
+def test_a_client_that_does_not_read_gets_everything_later(ports: list[int]) -> None:
+    messages = frames.Messages(1000)
+    sent = b"".join(messages.frames(1, first, 250) for first in range(0, 30_000, 250))
+    wanted = b"".join(messages.echoes(1, first, 250).tobytes() for first in range(0, 30_000, 250))
+    with socket.create_connection(("127.0.0.1", ports[0]), DEADLINE_S) as client:
+        client.sendall(UPGRADE)
+        client.recv(4096)
+        client.setblocking(False)
+        left, came = memoryview(sent), bytearray()
+        while left and select.select([], [client], [], 0.5)[1]:
+            left = left[client.send(left) :]
+        assert left, "the app should have been stuck by now"
+        while len(came) < len(wanted):
+            readable, writable, _ = select.select([client], [client] if left else [], [], DEADLINE_S)
+            assert readable or writable
+            if readable:
+                came += client.recv(65536)
+            if writable:
+                left = left[client.send(left) :]
+    assert came == wanted
+
+
+@pytest.mark.parametrize("missing", ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"])
+def test_an_upgrade_without_one_of_its_fields_is_refused(ports: list[int], missing: str) -> None:
+    with socket.create_connection(("127.0.0.1", ports[0]), DEADLINE_S) as client:
+        client.sendall("\r\n".join(line for line in LINES if line != missing).encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+        assert client.recv(1) == b""
 
 
 def test_it_pours_what_is_asked_for(ports: list[int]) -> None:

@@ -57,6 +57,8 @@ def site(seen: Seen) -> Iterator[Site]:
 @pytest.fixture
 def clients(tmp_path: Path) -> Iterator[Clients]:
     members = [LoadProcess("tunnel_client", (), tmp_path / f"{number}.log") for number in range(2)]
+    for member in members:
+        member.wait_until_ready(DEADLINE_S)
     yield Clients(members, DEADLINE_S)
     for member in members:
         member.stop()
@@ -111,6 +113,7 @@ def test_a_server_that_says_nothing_is_given_up(clients: Clients) -> None:
 def test_a_command_that_fails_as_a_whole_says_why(tmp_path: Path) -> None:
     client = LoadProcess("tunnel_client", (), tmp_path / "log")
     try:
+        client.wait_until_ready(DEADLINE_S)
         client.begin("exchange", {"messages": 1})
         with pytest.raises(BenchError, match="TypeError"):
             client.outcome(DEADLINE_S)

@@ -61,7 +61,7 @@ def capacity(servers: Sequence[int], clients: int, traffic: Traffic) -> Experime
 
     asked = Asked(
         "capacity",
-        f"{_count(clients, 'client')} per server, {_count(traffic.messages, 'message')} of {traffic.size} bytes",
+        f"{_count(clients, 'client')} per server, {_count(traffic.messages, 'message')} of {traffic.size:,} bytes",
         "message",
         "lost",
         "servers",
@@ -77,7 +77,7 @@ def by_servers(servers: Sequence[int], clients: int, traffic: Traffic) -> Experi
     def shape(point: str) -> Shape:
         return Shape(int(point), int(point) * clients, load_cpus=_LOAD_CPUS)
 
-    title = f"{_count(clients, 'client')} per server, {_count(traffic.messages, 'message')} of {traffic.size} bytes"
+    title = f"{_count(clients, 'client')} per server, {_count(traffic.messages, 'message')} of {traffic.size:,} bytes"
     parameters = _parameters(traffic, clients=clients)
     asked = Asked("servers", title, "message", "seconds", "servers", tuple(map(str, servers)), parameters)
     return Experiment(asked, _measure_exchange(shape, traffic), shape)
@@ -90,7 +90,7 @@ def by_clients(servers: int, clients: Sequence[int], traffic: Traffic) -> Experi
         return Shape(servers, int(point) * servers, load_cpus=_LOAD_CPUS)
 
     title = (
-        f"{_count(servers, 'server')}, {_count(traffic.messages, 'message')} of {traffic.size} bytes from each client"
+        f"{_count(servers, 'server')}, {_count(traffic.messages, 'message')} of {traffic.size:,} bytes from each client"
     )
     parameters = _parameters(traffic, servers=servers)
     asked = Asked("clients", title, "message", "seconds", "clients per server", tuple(map(str, clients)), parameters)
@@ -119,11 +119,12 @@ def _exchange_all(stage: Stage, traffic: Traffic) -> Reading:
             "exchange", messages=traffic.messages, size=traffic.size, rows=traffic.rows(), silence_s=silence_s
         )
         faults = opened.faults + exchanged.faults
-        return Outcome(exchanged.done, opened.began_s, exchanged.ended_s, faults)
+        return Outcome(exchanged.done, opened.began_s, exchanged.ended_s, faults, longest_s=exchanged.longest_s)
 
     found, cost = meter.metered(stage, phase)
     figures = meter.figures(stage, found, cost, expected=count * traffic.messages)
     figures["open_s"] = opened.seconds
+    figures["longest_wait_s"] = found.longest_s
     figures["exchange_s"] = found.seconds - opened.seconds
     return reading(stage, clients, figures)
 

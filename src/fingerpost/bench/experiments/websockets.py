@@ -114,7 +114,9 @@ def _hold(clients: Clients, stage: Stage, count: int) -> dict[str, float]:
     step = count // _MEMORY_STEPS
     for number in range(1, _MEMORY_STEPS + 1):
         for begun in range(0, step, _WAVE):
-            _open(clients, stage, min(_WAVE, step - begun))
+            wave = min(_WAVE, step - begun)
+            if _open(clients, stage, wave).done < wave:
+                return figures  # what is wrong has been counted, and would be at every wave to come
         _wait_until_quiet(stage)
         held = procfs.memory(stage.relaying)
         figures[f"private_kib_{number * step}"] = held.private / 1024

@@ -18,8 +18,11 @@ from fingerpost.bench import process
 from fingerpost.bench.errors import BenchError
 from fingerpost.bench.load.outcome import Outcome
 
+READY = "ready"
+
 # The child keeps the deadline and says what it lost; this much later the parent stops waiting for the child.
 _GRACE_S = 15.0
+_END_S = 1.0
 _PIPE_BYTES = 4096  # what a pipe that select() calls writable takes at once (pipe(7), PIPE_BUF)
 
 
@@ -31,7 +34,8 @@ class Site(NamedTuple):
 
 
 def answer_commands(commands: Mapping[str, Callable[..., Outcome]]) -> None:
-    """The main loop of a client process."""
+    """The main loop of a client process, which begins by saying that it is ready: to import takes a while."""
+    print(READY, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -67,6 +71,15 @@ class LoadProcess:
     def pid(self) -> int:
         """The child's process id."""
         return self._process.pid
+
+    def wait_until_ready(self, deadline_s: float) -> None:
+        """Wait until it takes commands.
+
+        Raises:
+            BenchError: It doesn't.
+        """
+        if (said := self.read_line(deadline_s)) != READY.encode():
+            raise BenchError(f"{self._name}, of the load, said {said!r} instead of being ready")
 
     def begin(self, command: str, arguments: Mapping[str, object]) -> None:
         """Have a command carried out; `outcome` waits for what comes of it.
@@ -133,4 +146,6 @@ class LoadProcess:
         process.stop(self._process)
 
     def _ended(self) -> BenchError:
-        return BenchError(f"{self._name} has ended: {process.tail(self._log)}")
+        process.wait_for_end(self._process, _END_S)
+        said = process.tail(self._log) or "it said nothing"
+        return BenchError(f"{self._name}, of the load, has ended: {process.how_it_ended(self._process)}: {said}")

@@ -28,6 +28,7 @@ class Exchange:
 
     Attributes:
         echoed_at: When the last was back, by `time.monotonic`.
+        longest_wait_s: The longest time without a byte while messages were awaited.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Exchange:
         "_end",
         "_ledger",
         "_messages",
+        "_read_at",
         "_rows",
         "_sent",
         "_unread",
@@ -45,6 +47,7 @@ class Exchange:
         "done",
         "echoed_at",
         "interest",
+        "longest_wait_s",
         "tunnel",
     )
 
@@ -53,6 +56,8 @@ class Exchange:
         self.interest = READ | WRITE
         self.done = 0
         self.echoed_at = 0.0
+        self.longest_wait_s = 0.0
+        self._read_at = time.monotonic()
         self._messages = messages
         self._count = count
         self._rows = rows
@@ -75,12 +80,15 @@ class Exchange:
                 raise FaultError("bytes that nobody sent")
             return True
         data = self.tunnel.read()
+        now = time.monotonic()
+        self.longest_wait_s = max(self.longest_wait_s, now - self._read_at)
+        self._read_at = now
         if self._ledger is None:
             data = self._compare(data)
         if data or self._ledger is not None:
             self._enter(data)
         if not self._closing and (self._ledger.last_came if self._ledger is not None else self._at == self._end):
-            self.echoed_at = time.monotonic()
+            self.echoed_at = now
             self._close()
         return False
 

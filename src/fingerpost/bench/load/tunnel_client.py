@@ -29,6 +29,7 @@ def open_tunnels(
     openings = _begun((Opening(tunnel) for tunnel in tunnels), faults)
     first_ones = [task for _, task in zip(range(at_once), openings, strict=False)]
     opened = driver.run(first_ones, began + deadline_s, silence_s, faults, lambda: next(openings, None), keep=True)
+    _count_not_begun(tunnels, faults)
     found = Outcome.since(began, len(opened), faults)
     _open.extend(task.tunnel for task in opened)
     return found
@@ -48,6 +49,7 @@ def exchange(messages: int, size: int, rows: int, silence_s: float, deadline_s: 
     found = Outcome.since(began, sum(task.done for task in tasks), faults)
     if not faults:
         found.ended_s = max((task.echoed_at for task in tasks), default=found.ended_s)
+    found.longest_s = max((task.longest_wait_s for task in tasks), default=0.0)
     return found
 
 
@@ -81,6 +83,7 @@ def visit(
     visits = _begun((Visit(tunnel, message) for tunnel in tunnels), faults)
     first_ones = [task for _, task in zip(range(at_once), visits, strict=False)]
     finished = driver.run(first_ones, began + deadline_s, silence_s, faults, lambda: next(visits, None), keep=False)
+    _count_not_begun(tunnels, faults)
     found = Outcome.since(began, len(finished), faults)
     return time_units(found, [task.duration_s for task in finished if isinstance(task, Visit)], late_s)
 
@@ -93,6 +96,13 @@ def close_tunnels(deadline_s: float) -> Outcome:
     closed = len(_open)
     _open.clear()
     return Outcome.since(began, closed, Counter())
+
+
+def _count_not_begun(left: Iterator[Tunnel], faults: Counter[str]) -> None:
+    """Those that had no turn before all was given up are wrong too."""
+    for tunnel in left:
+        tunnel.socket.close()
+        faults["not begun"] += 1
 
 
 def _begun(tasks: Iterator[Opening | PingPong | Visit], faults: Counter[str]) -> Iterator[Task]:

@@ -9,7 +9,7 @@ from fingerpost.bench.peers.direct import Direct
 from fingerpost.bench.peers.fingerpost import Fingerpost
 from fingerpost.bench.peers.go import Go, GoReverseProxy
 from fingerpost.bench.peers.haproxy import HAProxy, HAProxyPlain
-from fingerpost.bench.peers.nginx import Nginx
+from fingerpost.bench.peers.nginx import Nginx, NginxLargeBuffers
 from fingerpost.bench.peers.node import Node
 from fingerpost.bench.peers.peer import DOMAIN, Peer, Plan
 from fingerpost.bench.peers.toolchain import default_cache
@@ -25,6 +25,7 @@ __all__ = [
     "HAProxy",
     "HAProxyPlain",
     "Nginx",
+    "NginxLargeBuffers",
     "Node",
     "Peer",
     "Plan",
@@ -37,8 +38,9 @@ __all__ = [
 def known_peers() -> list[Peer]:
     """All that have a name of their own, in the order of their turns."""
     cores = max(2, len(os.sched_getaffinity(0)))
-    relays = [Fingerpost(), Fingerpost(cores), Go(), Node(), Nginx(), HAProxy(), HAProxyPlain(), GoReverseProxy()]
-    return [*relays, CHP(), Direct()]
+    ours = [Fingerpost(), Fingerpost(cores)]
+    installed = [Nginx(), NginxLargeBuffers(), HAProxy(), HAProxyPlain()]
+    return [*ours, Go(), Node(), *installed, GoReverseProxy(), CHP(), Direct()]
 
 
 def peer_named(text: str) -> Peer:

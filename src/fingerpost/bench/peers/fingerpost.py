@@ -38,7 +38,7 @@ class Fingerpost(Peer):
 
     def command(self, plan: Plan) -> list[str]:
         """Everything by flags: no configuration file."""
-        fitting = (descriptor_limit() - descriptors_needed(0)) // 2
+        fitting = max(1, (descriptor_limit() - descriptors_needed(0)) // 2)
         limit = str(self._workers * min(_MOST_CONNECTIONS, fitting))
         log = [] if plan.access_log is None else ["--access-log", str(plan.access_log)]
         return [

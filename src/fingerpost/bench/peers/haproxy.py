@@ -38,7 +38,8 @@ backend apps
   server app 0.0.0.0:0
 """
 
-_HAPROXY_PIPES = 500  # for splicing: far more than one bulk transfer needs
+_MOST_PIPES = 64  # for splicing; as many as a worker of fingerpost has
+_BESIDES = 120  # descriptors for HAProxy itself: it refuses to start with fewer than it thinks it needs
 
 _HAPROXY_LOG = """\
   log stdout format raw daemon info
@@ -70,17 +71,18 @@ class HAProxyPlain(HAProxy):
 
     name = "haproxy-plain"
     splice: ClassVar[bool] = False
-    only_for: ClassVar[frozenset[str]] = frozenset({"bulk"})
+    only_for: ClassVar[frozenset[str]] = frozenset({"bulk", "messages"})
 
 
 def haproxy_config(plan: Plan, *, splice: bool) -> str:
     """The text of haproxy.cfg. Its log goes to standard output."""
     logged = plan.access_log is not None
+    pipes = min(_MOST_PIPES, descriptor_limit() // 50)
     return _HAPROXY.format(
         threads=plan.workers,
-        # Two descriptors a connection and a pipe, and some for HAProxy itself: it refuses to start with less.
-        connections=(descriptor_limit() - 200) // 2 - _HAPROXY_PIPES,
-        pipes=_HAPROXY_PIPES,
+        # Two descriptors for each connection and each pipe.
+        connections=max(1, (descriptor_limit() - _BESIDES) // 2 - pipes),
+        pipes=pipes,
         folder=plan.folder,
         port=plan.port,
         # Not "splice-auto": that needed three times the CPU in the bulk work, and no less anywhere else.

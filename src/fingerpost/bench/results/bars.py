@@ -87,11 +87,14 @@ class Verdict:
 
 
 def verdicts(summary: Summary) -> list[Verdict]:
-    """What the run says about each bar of the experiments that it asked for."""
+    """What the run says about each bar of the experiments and peers that it asked for; nothing if it was tiny."""
     asked = asked_by_name(summary.run)
-    found = []
+    peers = summary.run.context.get("peers", {})
+    found: list[Verdict] = []
+    if summary.run.context.get("tiny"):
+        return found
     for bar in BARS:
-        if bar.experiment not in asked:
+        if bar.experiment not in asked or US not in peers or (bar.bar and bar.bar.over and bar.bar.over not in peers):
             continue
         points = asked[bar.experiment].points
         if bar.point != EVERY_POINT:

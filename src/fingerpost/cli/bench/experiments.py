@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 CAPACITY_SERVERS = "500-7000/500"
 STEPS = "50-275/25"
 _MAX_MESSAGE_BYTES = 65536
+_MOST = 100_000_000
 
-_messages = click.option("--messages", type=click.IntRange(1), default=1000, show_default=True, help="Of each client.")
+_messages = click.option(
+    "--messages", type=click.IntRange(1, _MOST), default=1000, show_default=True, help="Of each client."
+)
 _size = click.option(
     "--size",
     type=click.IntRange(8, _MAX_MESSAGE_BYTES),
@@ -28,7 +31,7 @@ _per_write = click.option(
     help="The most messages that a client gives to the kernel at once.  [default: as many as 64 KiB hold]",
 )
 _at_once = click.option(
-    "--open-at-once", type=click.IntRange(1), help="The most connections being opened at a time.  [default: all]"
+    "--open-at-once", type=click.IntRange(1, _MOST), help="The most connections being opened at a time.  [default: all]"
 )
 
 
@@ -38,8 +41,8 @@ def _run(name: str, experiments: "list[Experiment]", shared: dict[str, Any]) -> 
 
 @click.command()
 @click.option("--servers", type=Numbers(), default=CAPACITY_SERVERS, show_default=True, help="Steps.")
-@click.option("--clients", type=click.IntRange(1), default=1, show_default=True, help="For each server.")
-@click.option("--messages", type=click.IntRange(1), default=1, show_default=True, help="Of each client.")
+@click.option("--clients", type=click.IntRange(1, _MOST), default=1, show_default=True, help="For each server.")
+@click.option("--messages", type=click.IntRange(1, _MOST), default=1, show_default=True, help="Of each client.")
 @click.option(
     "--size", type=click.IntRange(8, _MAX_MESSAGE_BYTES), default=20, show_default=True, help="Bytes of a message."
 )
@@ -72,7 +75,7 @@ def capacity(
 
 @click.command()
 @click.option("--servers", type=Numbers(), default=STEPS, show_default=True, help="Steps.")
-@click.option("--clients", type=click.IntRange(1), default=10, show_default=True, help="For each server.")
+@click.option("--clients", type=click.IntRange(1, _MOST), default=10, show_default=True, help="For each server.")
 @_messages
 @_size
 @_per_write
@@ -98,7 +101,7 @@ def servers(
 
 
 @click.command()
-@click.option("--servers", type=click.IntRange(1), default=10, show_default=True, help="How many.")
+@click.option("--servers", type=click.IntRange(1, _MOST), default=10, show_default=True, help="How many.")
 @click.option("--clients", type=Numbers(), default=STEPS, show_default=True, help="Steps: for each server.")
 @_messages
 @_size
@@ -125,8 +128,8 @@ def clients(
 
 
 @click.command()
-@click.option("--tunnels", type=click.IntRange(1), default=100, show_default=True, help="Open at the same time.")
-@click.option("--messages", type=click.IntRange(1), default=100_000, show_default=True, help="In all.")
+@click.option("--tunnels", type=click.IntRange(1, _MOST), default=100, show_default=True, help="Open at the same time.")
+@click.option("--messages", type=click.IntRange(1, _MOST), default=100_000, show_default=True, help="In all.")
 @_size
 @run_options
 def messages(tunnels: int, messages: int, size: int, **shared: Any) -> None:  # noqa: ANN401
@@ -139,8 +142,8 @@ def messages(tunnels: int, messages: int, size: int, **shared: Any) -> None:  # 
 
 
 @click.command()
-@click.option("--connections", type=click.IntRange(1), default=10_000, show_default=True, help="In all.")
-@click.option("--at-once", type=click.IntRange(1), default=50, show_default=True, help="At the same time.")
+@click.option("--connections", type=click.IntRange(1, _MOST), default=10_000, show_default=True, help="In all.")
+@click.option("--at-once", type=click.IntRange(1, _MOST), default=50, show_default=True, help="At the same time.")
 @_size
 @run_options
 def connects(connections: int, at_once: int, size: int, **shared: Any) -> None:  # noqa: ANN401
@@ -153,7 +156,7 @@ def connects(connections: int, at_once: int, size: int, **shared: Any) -> None: 
 
 
 @click.command()
-@click.option("--tunnels", type=click.IntRange(1), default=6000, show_default=True, help="How many.")
+@click.option("--tunnels", type=click.IntRange(1, _MOST), default=6000, show_default=True, help="How many.")
 @run_options
 def tunnels(tunnels: int, **shared: Any) -> None:  # noqa: ANN401
     """All tunnels opened at once: seconds, and whether any is lost."""
@@ -163,7 +166,7 @@ def tunnels(tunnels: int, **shared: Any) -> None:  # noqa: ANN401
 
 
 @click.command()
-@click.option("--tunnels", type=click.IntRange(300), default=6000, show_default=True, help="How many.")
+@click.option("--tunnels", type=click.IntRange(300, _MOST), default=6000, show_default=True, help="How many.")
 @run_options
 def memory(tunnels: int, **shared: Any) -> None:  # noqa: ANN401
     """What an idle tunnel holds in the relay."""
@@ -173,8 +176,8 @@ def memory(tunnels: int, **shared: Any) -> None:  # noqa: ANN401
 
 
 @click.command()
-@click.option("--connections", type=click.IntRange(1), default=100, show_default=True, help="Kept alive.")
-@click.option("--requests", type=click.IntRange(1), default=60_000, show_default=True, help="In all.")
+@click.option("--connections", type=click.IntRange(1, _MOST), default=100, show_default=True, help="Kept alive.")
+@click.option("--requests", type=click.IntRange(1, _MOST), default=60_000, show_default=True, help="In all.")
 @run_options
 def requests(connections: int, requests: int, **shared: Any) -> None:  # noqa: ANN401
     """Keep-alive GETs with a browser's fields: CPU, rate and latency."""
@@ -187,7 +190,12 @@ def requests(connections: int, requests: int, **shared: Any) -> None:  # noqa: A
 
 @click.command()
 @click.option(
-    "--bytes", "amount", type=click.IntRange(1_000_000), default=6_000_000_000, show_default=True, help="To be moved."
+    "--bytes",
+    "amount",
+    type=click.IntRange(1_000_000, 10**15),
+    default=6_000_000_000,
+    show_default=True,
+    help="To be moved.",
 )
 @run_options
 def bulk(amount: int, **shared: Any) -> None:  # noqa: ANN401

@@ -1,5 +1,6 @@
 """The options that all experiments share, and what they say: who is measured, how often, where, and what is shown."""
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -34,7 +35,9 @@ class Numbers(click.ParamType["tuple[int, ...]"]):
         for part in str(value).split(","):
             if span := _SPAN.fullmatch(part.strip()):
                 first, last, step = map(int, span.groups())
-                found += range(first, last + 1, max(1, step))
+                if not step or first > last:
+                    self.fail(f"{part.strip()!r} leads nowhere", param, ctx)
+                found += range(first, min(last, self._highest + 1) + 1, step)
             elif part.strip().isdecimal():
                 found.append(int(part))
             else:
@@ -45,6 +48,19 @@ class Numbers(click.ParamType["tuple[int, ...]"]):
             if not self._lowest <= number <= self._highest:
                 self.fail(f"{number} is not from {self._lowest} to {self._highest}", param, ctx)
         return tuple(sorted(set(found)))
+
+
+class Number(click.FloatRange):
+    """A number within bounds, which what is not a number is not."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """The number."""
+        found = float(super().convert(value, param, ctx))
+        if math.isnan(found):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return found
 
 
 class CpuList(click.ParamType["tuple[int, ...]"]):
@@ -159,14 +175,14 @@ _OPTIONS: Iterable[Callable[[_Command], _Command]] = (
     ),
     click.option(
         "--deadline",
-        type=click.FloatRange(1, 3600),
+        type=Number(1, 3600),
         default=120,
         show_default=True,
         help="Seconds for each phase of a measurement; then what is missing counts as lost.",
     ),
     click.option(
         "--late",
-        type=click.FloatRange(0.01),
+        type=Number(0.01, 3_600_000),
         default=100,
         show_default=True,
         help="Milliseconds after which an answer counts as late, where each is timed.",

@@ -80,5 +80,5 @@ def _row(option: click.Option) -> str:
 def _metavar(option: click.Option) -> str:
     if option.metavar:
         return option.metavar
-    kinds = {"numbers": "STEPS", "cpus": "CPUS", "directory": "FOLDER", "integer range": "N", "float range": "X"}
+    kinds = {"numbers": "STEPS", "cpus": "CPUS", "directory": "FOLDER", "integer range": "N", "number": "X"}
     return kinds.get(option.type.name, option.type.name.upper())

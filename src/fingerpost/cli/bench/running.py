@@ -71,17 +71,26 @@ def run(name: str, experiments: "Sequence[Experiment]", options: RunOptions) -> 
             pinned=pinned,
             command=_command_line(),
         )
-        found = Run(about | {"access_log": options.access_log}, [experiment.asked for experiment in experiments])
+        found = Run(
+            about | {"access_log": options.access_log, "tiny": name == "quick"},
+            [experiment.asked for experiment in experiments],
+        )
         steps = rounds.all_steps(experiments, present, options.rounds)
         if not steps:
             said = "; ".join(f"{name}: {state}" for name, state in states.items())
             raise FingerpostError(f"bench: nothing to measure: expected a peer that is here and suits ({said})")
-        progress.measure(console, steps, conditions, found, lambda now: now.save(folder))
-    files.write(found, folder)
+        try:
+            progress.measure(console, steps, conditions, found, lambda now: now.save(folder))
+        except OSError as error:  # that of a relay or the load costs a sample only
+            console.print(f"Nothing more can be saved: {error}", style="red", highlight=False, markup=False)
     tables.print_run(console, found)
-    console.print(f"Results: {folder}/ (report.html, run.json, *.csv, plots/)", highlight=False, markup=False)
     if options.json:
         click.echo(json.dumps(asdict(found), ensure_ascii=False))
+    try:
+        files.write(found, folder)
+    except OSError as error:
+        raise FingerpostError(f"--output: {folder}: expected a folder that can be written to ({error})") from error
+    console.print(f"Results: {folder}/ (report.html, run.json, *.csv, plots/)", highlight=False, markup=False)
     sys.exit(_status(found))
 
 
@@ -150,6 +159,8 @@ def _folder(wanted: Path | None, name: str) -> Path:
 def _status(found: "Run") -> int:
     if found.interrupted:
         return INTERRUPTED
+    if not any(sample.sound or sample.verdict for sample in found.samples):
+        return 1
     # What is lost at the limits of capacity is that experiment's result, not a mistake.
     ours = [sample for sample in found.samples if _is_ours(sample.peer) and sample.experiment != "capacity"]
     return 0 if all(sample.sound for sample in ours) else 1
