@@ -37,7 +37,7 @@ def message(result: Result) -> str:
 def test_a_small_run_prints_tables_and_writes_everything(tmp_path: Path) -> None:
     result = run("servers", *TINY, "--peer", "direct", "--peer", "fingerpost", "--output", tmp_path)
     assert result.exit_code == 0, result.output
-    assert "4 clients per server, 20 messages of 1,024 bytes" in " ".join(result.output.split())
+    assert "servers: time (s)" in result.output
     found = load(tmp_path)
     places = [(sample.round, sample.peer) for sample in found.samples]
     assert places == [(1, "direct"), (1, "fingerpost"), (2, "fingerpost"), (2, "direct")]

@@ -13,7 +13,7 @@ GRID = "#c9ccd3"
 
 # Okabe and Ito's palette, which stays apart in all common kinds of colour blindness; marks differ as well.
 _BLUE, _ORANGE, _GREEN, _VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
-_PURPLE, _SKY, _BROWN, _GREY, _RUST = "#cc79a7", "#56b4e9", "#8c6d31", "#7f8590", "#8f3f00"
+_PURPLE, _SKY, _BROWN, _GREY, _RUST, _PINK = "#cc79a7", "#56b4e9", "#8c6d31", "#7f8590", "#8f3f00", "#8e4585"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ _KNOWN = {
     "go-reverseproxy": Look(_BROWN, "X"),
     "chp": Look(_GREY, "<"),
     "haproxy-plain": Look(_RUST, ">"),
+    "nginx-64k": Look(_PINK, "d"),
 }
 _OTHERS = tuple(
     Look(colour, mark) for mark in ("h", "p", "*", "d") for colour in (_SKY, _BROWN, _GREY, _RUST, _PURPLE, _ORANGE)
