@@ -3,7 +3,7 @@
 import errno
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from fingerpost.errors import ConfigError
@@ -57,25 +57,45 @@ class Listener:
             listening.close()
 
 
-def open_listeners(addresses: Sequence[str], count: int = 1) -> list[Listener]:
-    """Listen on every address, or on none of them.
+class Listeners:
+    """All listeners, by the address that they were asked for.
 
     Args:
         addresses: ``ADDR:PORT`` in canonical form.
         count: How many sockets each gets.
+        kept: Those of before: addresses that are among them are not opened again.
 
     Raises:
-        ConfigError: An address is taken, forbidden or not this machine's.
+        ConfigError: An address is taken, forbidden or not this machine's. What was opened is closed again.
     """
-    with ExitStack() as opened:
-        listeners = []
-        for address in addresses:
-            listener = Listener(_listen(address))
-            opened.callback(listener.close)
-            listener.grow(count)
-            listeners.append(listener)
-        opened.pop_all()
-    return listeners
+
+    def __init__(self, addresses: Sequence[str], count: int, kept: "Listeners | None" = None) -> None:
+        before = {} if kept is None else kept.by_address
+        self.by_address: dict[str, Listener] = {}
+        with ExitStack() as opened:
+            for number, address in enumerate(addresses):
+                # Two times port 0 are two addresses.
+                key = f"{address} {number}" if address.endswith(":0") else address
+                listener = before.get(key)
+                if listener is None:
+                    listener = Listener(_listen(address))
+                    opened.callback(listener.close)
+                listener.grow(count)
+                self.by_address[key] = listener
+            opened.pop_all()
+
+    def __iter__(self) -> Iterator[Listener]:
+        """In the order of the setting."""
+        return iter(self.by_address.values())
+
+    def without(self, others: "Listeners") -> list[Listener]:
+        """Those that aren't among the others."""
+        return [listener for listener in self if listener not in others.by_address.values()]
+
+    def close(self) -> None:
+        """Close all."""
+        for listener in self:
+            listener.close()
 
 
 def _listen(address: str, *, join: bool = False) -> socket.socket:

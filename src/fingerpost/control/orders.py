@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from fingerpost.config import Settings
 from fingerpost.config.files import Secrets
 
-_NOT_FOR_WORKERS = frozenset({"listen", "key_file", "legacy_key_file", "public_url", "workers", "pid_file"})
+_FOR_THE_SUPERVISOR = ("listen", "workers", "pid_file", "control_socket", "drain_timeout_s", "retire_timeout_s")
+_FOR_OTHERS = ("key_file", "legacy_key_file", "public_url")
 
 _SHARED_LIMITS = (
     "max_connections",
@@ -28,7 +29,7 @@ def worker_orders(
         own_listeners: ``ADDR:PORT`` with real ports.
         max_connections: How many one worker's limit on open files has room for.
     """
-    orders: dict[str, object] = settings.model_dump(exclude=set(_NOT_FOR_WORKERS))
+    orders: dict[str, object] = settings.model_dump(exclude={*_FOR_THE_SUPERVISOR, *_FOR_OTHERS})
     orders |= {
         "number": 0,
         "keys": secrets.keys,

@@ -1,19 +1,26 @@
-"""The supervisor: runs a crew of workers, and does what signals ask for.
+"""The supervisor: runs a crew of workers, and does what signals and commands ask for.
 
-It never touches a relayed byte, and what it does never waits for a worker.
+It never touches a relayed byte, and what it does never waits for a worker that doesn't answer.
 """
 
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
-from typing import Any
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 
-from fingerpost.control.crew import Crew
-from fingerpost.control.keywatch import KeyWatch
-from fingerpost.control.listeners import Listener
+from fingerpost.config.settings import shown
+from fingerpost.control.crew import Crew, CrewError
+from fingerpost.control.listeners import Listener, Listeners
+from fingerpost.control.orders import worker_orders
+from fingerpost.control.plan import Plan
+from fingerpost.errors import FingerpostError
 
 KEY_WATCH_S = 0.5
+
+_ONLY_AT_THE_START = ("pid_file", "control_socket")
 
 log = logging.getLogger("fingerpost")
 
@@ -22,83 +29,170 @@ class Supervisor:
     """The proxy's life, from start to exit.
 
     Args:
-        orders: What `worker_orders` returned.
+        plan: What it is to be at first.
+        read: Reads the plan anew, for a reload; raises `FingerpostError` if that can't be used.
         listeners: Open; the supervisor closes them when it drains.
-        on_ready: Called once, when all workers accept connections.
-        count: How many workers.
-        keys: Watches the key file, if there is one.
+        on_ready: Called with the listeners when all workers accept connections, and with those that a reload adds.
         command: Starts a worker, without the descriptor at its end.
+
+    Attributes:
+        crew: Those who accept.
+        retired: Those before them, who finish what they had begun.
+        past: What crews that have gone had counted.
     """
 
     def __init__(
         self,
-        orders: dict[str, Any],
-        listeners: Sequence[Listener],
-        on_ready: Callable[[], None],
-        count: int = 1,
-        keys: KeyWatch | None = None,
+        plan: Plan,
+        read: Callable[[], Plan],
+        listeners: Listeners,
+        on_ready: Callable[[Iterable[Listener]], None],
         command: Sequence[str] | None = None,
     ) -> None:
-        self._orders = orders
-        self._listeners = listeners
+        self.plan = plan
+        self.listeners = listeners
+        self.started_at = time.monotonic()
+        self.reloads = 0
+        self.past: Counter[str] = Counter()
+        self.retired: list[Crew] = []
+        self._read = read
         self._on_ready = on_ready
-        self._keys = keys
-        self._signals = 0
-        self._crew = Crew(orders, listeners, count, command)
-        self._ending: asyncio.Task[bool] | None = None
+        self._command = command
+        self.crew = self._new_crew(plan, listeners)
+        self._changing = asyncio.Lock()
+        self._end_requests = 0
         self._end_asked = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended_well = True
 
     async def run(self) -> int:
         """Start the workers and stay until they have ended.
 
         Returns:
-            The exit status for the command: 0 after a signal asked for the end, 1 if workers failed.
+            The exit status for the command: 0 after the end was asked for, 1 if workers failed.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal)
-        loop.add_signal_handler(signal.SIGHUP, self._pass_on_keys)
+            loop.add_signal_handler(number, self.end)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload_and_say()))
         watching = asyncio.create_task(self._watch_keys())
         try:
-            if await self._crew.start():
-                self._on_ready()
-            elif not self._signals:
-                return 1
+            async with self._changing:
+                await self.crew.start()
+            if not self._end_requests:
+                self._on_ready(self.listeners)
             await self._end_asked.wait()
-            assert self._ending is not None
-            drained = await self._ending
-            return 0 if drained or self._signals > 1 else 1
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        except CrewError as error:
+            log.error("%s; stopping", error)
+            return 1
         finally:
             watching.cancel()
-            for listener in self._listeners:
-                listener.close()
+            self.listeners.close()
+        return 0 if self._ended_well or self._end_requests > 1 else 1
+
+    def end(self) -> None:
+        """Asked for the first time, drain; for any further time, stop, and no more patience."""
+        self._end_requests += 1
+        if self._end_requests == 1:
+            self.listeners.close()  # else the kernel would go on shaking hands for nobody
+            patience_s = self.plan.settings.drain_timeout_s
+            log.info("draining for up to %g s; a second signal stops at once", patience_s)
+            self._begin(self._drain(patience_s))
+            self._end_asked.set()
+        else:
+            for crew in (self.crew, *self.retired):
+                self._begin(crew.stop())
+
+    async def reload(self) -> list[str]:
+        """Read the settings anew, and go over to new workers that have them; the old finish what they have begun.
+
+        Returns:
+            What the operator should know.
+
+        Raises:
+            FingerpostError: They can't be used, and everything stays as it was.
+        """
+        async with self._changing:
+            self._refuse_at_the_end()
+            plan = self._read()
+            listeners = Listeners(plan.settings.listen, plan.settings.workers, self.listeners)
+            crew = self._new_crew(plan, listeners)
+            try:
+                await crew.start()
+                self._refuse_at_the_end()
+            except FingerpostError:
+                await crew.stop()
+                for listener in listeners.without(self.listeners):
+                    listener.close()
+                raise
+            plan, fixed = self._with_what_is_fixed(plan)
+            self._succeed(crew, plan, listeners)
+            return plan.warnings + fixed
+
+    def _refuse_at_the_end(self) -> None:
+        if self._end_requests:
+            raise FingerpostError("the proxy is about to end")
+
+    def _new_crew(self, plan: Plan, listeners: Listeners) -> Crew:
+        addresses = [listener.address for listener in listeners]
+        orders = worker_orders(plan.settings, plan.secrets, addresses, plan.room)
+        return Crew(orders, list(listeners), plan.settings.workers, self._command)
+
+    def _with_what_is_fixed(self, plan: Plan) -> tuple[Plan, list[str]]:
+        """The plan as far as it can be had without a restart, and what can't."""
+        running, wanted = self.plan.settings, plan.settings
+        fixed = [name for name in _ONLY_AT_THE_START if getattr(running, name) != getattr(wanted, name)]
+        settings = wanted.model_copy(update={name: getattr(running, name) for name in fixed})
+        said = [f"{name}: stays {shown(getattr(running, name))} until a restart" for name in fixed]
+        return plan._replace(settings=settings), said
+
+    def _succeed(self, crew: Crew, plan: Plan, listeners: Listeners) -> None:
+        """From here on the new crew accepts; the old one hands over what it can, and finishes the rest."""
+        old, before = self.crew, self.listeners
+        self.crew, self.listeners, self.plan = crew, listeners, plan
+        self.reloads += 1
+        logging.getLogger().setLevel(plan.settings.log_level.upper())
+        added, removed = listeners.without(before), before.without(listeners)
+        for listener in removed:
+            listener.close()
+        self.retired.append(old)
+        self._begin(self._retire(old, crew.adopt(len(old.workers))))
+        if added:
+            self._on_ready(added)
+
+    async def _retire(self, crew: Crew, heirs: Sequence[socket.socket]) -> None:
+        await crew.drain(self.plan.settings.retire_timeout_s, heirs)
+        self.retired.remove(crew)
+        self.past += crew.totals()
+
+    async def _drain(self, patience_s: float) -> None:
+        crews = (self.crew, *self.retired)
+        self._ended_well = all(await asyncio.gather(*(crew.drain(patience_s) for crew in crews)))
+        if self._ended_well and self._end_requests == 1:
+            log.info("drained: nothing is left to finish")
+
+    async def _reload_and_say(self) -> None:
+        log.info("reloading")
+        try:
+            for warning in await self.reload():
+                log.warning(warning)
+            log.info("reloaded: %d workers with the new settings", len(self.crew.posts))
+        except FingerpostError as error:
+            for line in str(error).splitlines():
+                log.error("nothing is reloaded: %s", line)
 
     async def _watch_keys(self) -> None:
         while True:
             await asyncio.sleep(KEY_WATCH_S)
-            self._pass_on_keys()
+            keys = None if self.plan.keys is None else self.plan.keys.changed()
+            if keys is not None:
+                for crew in (self.crew, *self.retired):
+                    crew.orders["keys"] = keys  # for workers that are started later
+                    crew.tell({"type": "keys", "keys": keys})
 
-    def _pass_on_keys(self) -> None:
-        """Give the workers the keys, if they have changed; SIGHUP asks for it at once."""
-        keys = None if self._keys is None else self._keys.changed()
-        if keys is not None:
-            self._orders["keys"] = keys  # for those that are started later
-            self._crew.tell({"type": "keys", "keys": keys})
-
-    def _on_signal(self) -> None:
-        """First signal: drain. Any later one: stop, and no more patience."""
-        self._signals += 1
-        if self._signals > 1:
-            self._stopping = asyncio.create_task(self._crew.stop())
-            return
-        for listener in self._listeners:
-            listener.close()  # else the kernel would go on shaking hands for nobody
-        log.info("draining for up to %g s; a second signal stops at once", self._orders["drain_timeout_s"])
-        self._ending = asyncio.create_task(self._drain())
-        self._end_asked.set()
-
-    async def _drain(self) -> bool:
-        well = await self._crew.drain()
-        if well and self._signals == 1:
-            log.info("drained: nothing is left to finish")
-        return well
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

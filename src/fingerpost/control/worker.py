@@ -5,7 +5,10 @@ descriptors in the order of ``listeners``::
 
     {"type": "start", "settings": {…}, "listeners": ["127.0.0.1:8080", …]}
     {"type": "keys", "keys": …}  open labels with these from now on
-    {"type": "drain"}       accept nothing new, finish what runs, exit with 0
+    {"type": "drain", "patience_s": …}  accept nothing new, finish what runs, exit with 0; with a descriptor,
+                            hand over there what can be handed over
+    {"type": "adopt"}       take over connections that another worker hands over on the descriptor
+    {"type": "count"}       send the counters now, with those that take a while to count
     {"type": "stop"}        exit at once
 
 and the worker ``{"type": "ready"}`` when it accepts, ``{"type": "counters", …}`` twice a second, which is its
@@ -30,7 +33,12 @@ from fingerpost.control.channel import Channel
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 2.0
+DRAIN_GRACE_S = 5.0  # on top of the patience that it keeps itself
+COUNT_TIMEOUT_S = 1.0
 ABORT_TIMEOUT_S = 0.5  # for a hung worker to say where it hangs
+
+TOTALS = ("exchanges", "refused", "tunnels", "turned_away", "bugs")
+"""The counters that only grow."""
 
 log = logging.getLogger("fingerpost")
 
@@ -56,6 +64,7 @@ class WorkerProcess:
 
     Attributes:
         pid: Its process id.
+        started_at: Monotonic seconds.
         ready_at: Since when it accepts connections (monotonic seconds), or None.
         counters: What it said last.
         missed_beats: For how many looks in a row nothing was heard of it; whoever looks counts.
@@ -72,12 +81,14 @@ class WorkerProcess:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.number = number
+        self.started_at = time.monotonic()
         self.ready_at: float | None = None
         self.counters: dict[str, Any] = {}
         self.missed_beats = 0
         self.status: int | None = None
         self._ready_or_ended = asyncio.Event()
         self._ended = asyncio.Event()
+        self._counted = asyncio.Event()
         self._overdue: str | None = None
         self._told_to_stop = False
         ours, theirs = socket.socketpair()
@@ -100,10 +111,21 @@ class WorkerProcess:
         """Send it a message; harmless when it has ended."""
         self._channel.send(message, descriptors)
 
-    def drain(self, patience_s: float) -> None:
-        """Let it finish what runs; kill it when patience is over."""
-        self.send({"type": "drain"})
-        self._set_alarm(patience_s, "did not drain in time")
+    def drain(self, patience_s: float, descriptors: Sequence[int] = ()) -> None:
+        """Let it finish what runs, or hand it over; kill it when it overruns its patience."""
+        if self._told_to_stop:
+            return  # patience was over before this was asked
+        self.send({"type": "drain", "patience_s": patience_s}, descriptors)
+        self._set_alarm(patience_s + DRAIN_GRACE_S, "did not drain in time")
+
+    async def count(self) -> None:
+        """Bring `counters` up to date; return when that is done, or can't be."""
+        self._counted.clear()
+        self.send({"type": "count"})
+        try:
+            await asyncio.wait_for(self._counted.wait(), COUNT_TIMEOUT_S)
+        except TimeoutError:
+            pass  # the last ones must do
 
     def stop(self) -> None:
         """End it at once, or by force."""
@@ -145,6 +167,11 @@ class WorkerProcess:
         """Whether it ended otherwise than it should have when told to drain."""
         return not self._told_to_stop and (self._overdue is not None or self.status != 0)
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """What it has counted since its start."""
+        return {name: self.counters.get(name, 0) for name in TOTALS}
+
     def lived_s(self) -> float:
         """For how long it has been ready."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
@@ -163,6 +190,8 @@ class WorkerProcess:
             self._ready_or_ended.set()
         elif kind == "counters":
             self.counters = message
+            if "exchanges_running" in message:
+                self._counted.set()
             log.debug("worker %d: counters: %s", self.number, message)
 
     def _on_channel_end(self, reason: str | None) -> None:
@@ -179,4 +208,5 @@ class WorkerProcess:
         self.status = self._process.wait()
         self._alarm.cancel()
         self._ready_or_ended.set()
+        self._counted.set()
         self._ended.set()

@@ -32,6 +32,9 @@ _LINGER_S = 2.0
 _LINGER_AT_MOST_S = 30.0
 """How long it may go on sending: enough to end an upload that was answered early, and then read the answer."""
 
+_FIRST_HEAD_S = 1.0
+"""How long a client that has connected may take to ask when the worker drains."""
+
 _MAX_REMEMBERED_BYTES = 2048
 """What an idle connection keeps of its last request's fields. Longer ones are understood anew each time."""
 
@@ -337,9 +340,21 @@ class Downstream(Connection):
             self.close()
 
     def drain(self) -> None:
-        """The worker drains: close if nothing is going on; else the running response says that it is the last."""
-        if self.exchange is None and not self.buffered and not self._lingering:
-            self._linger()
+        """The worker drains: close if nothing is going on; else the running response says that it is the last.
+
+        What has come already is served. A client that has only just connected is about to ask, so it may.
+        """
+        if self._is_idle:
+            self.on_event(READ)
+        if self.fd >= 0 and self._is_idle:
+            if self._fields is None:
+                self.arm(min(_FIRST_HEAD_S, self.deadline - self.loop.now))
+            else:
+                self._linger()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.exchange is None and not self.buffered and not self._lingering and not self.unsent
 
     def _next(self) -> None:
         """Wait for the next request, or serve the one that is already here."""

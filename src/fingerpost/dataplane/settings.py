@@ -42,4 +42,3 @@ class WorkerSettings:
     tunnel_idle_timeout_s: float
     pool_idle_timeout_s: float
     resolve_ttl_s: float
-    drain_timeout_s: float

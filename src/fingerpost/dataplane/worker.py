@@ -72,6 +72,7 @@ class Worker:
         self._trusted_networks = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
         self._trusted: dict[str, bool] = {}
         self._mailbox = mailbox
+        self._alarm = _Alarm(loop)
         loop.watch(mailbox.fileno(), READ, self._on_mail)
         self._listeners = [Listener(self, sock, address) for address, sock in listeners]
 
@@ -132,7 +133,9 @@ class Worker:
             return
         for message in messages:
             if message["type"] == "drain":
-                self._drain()
+                self._drain(message["patience_s"])
+            elif message["type"] == "count":
+                self._send_counters(exchanges_running=self._count_exchanges())
             elif message["type"] == "keys":
                 self.router = self._make_router(message["keys"])
             elif message["type"] == "stop":
@@ -143,39 +146,49 @@ class Worker:
         legacy_key = None if settings.legacy_key is None else settings.legacy_key.encode("latin-1")
         return Router(settings.domain, Keyring.parse(keys) if keys else None, legacy_key)
 
-    def _drain(self) -> None:
+    def _drain(self, patience_s: float) -> None:
         """Accept nothing new, let go of who is idle, and stop when the last one has finished or time is up."""
+        self.loop.timers.forget(self._alarm)
+        self.loop.timers.arm(self._alarm, self.loop.now + patience_s)
         if self.draining:
             return
         self.draining = True
         for listener in self._listeners:
             listener.close()
-        for handler in list(self.loop.handlers.values()):
-            owner = getattr(handler, "__self__", None)
+        for owner in self._owners():
             if isinstance(owner, Downstream):
                 owner.drain()
-        self.loop.timers.arm(_Alarm(self.loop), self.loop.now + self.settings.drain_timeout_s)
 
     def _cut_off(self) -> None:
         """The process is about to end: what still runs must not look complete to either side, and goes into the log."""
-        for handler in list(self.loop.handlers.values()):
-            owner = getattr(handler, "__self__", None)
+        for owner in self._owners():
             if isinstance(owner, Downstream) and owner.exchange is not None:
                 owner.exchange.abort("the proxy ended")
             elif isinstance(owner, End):
                 owner.tunnel.close("the proxy ended")
 
-    def _beat(self) -> None:
-        """A few times a second: flush the log, tell the supervisor, see whether a drain is complete."""
-        if self.access_log is not None:
-            self.access_log.flush()
+    def _owners(self) -> list[object]:
+        """Everything that watches a descriptor."""
+        return [getattr(handler, "__self__", None) for handler in list(self.loop.handlers.values())]
+
+    def _count_exchanges(self) -> int:
+        """How many run: counted when somebody asks, and not at every request."""
+        return sum(isinstance(owner, Downstream) and owner.exchange is not None for owner in self._owners())
+
+    def _send_counters(self, **more: int) -> None:
         counters = asdict(self.counters)
         counters |= {
             "connections": self.connections,
             "idle_upstreams": self.pool.idle_count,
             "bugs": self.loop.bugs,
         }
-        self._mailbox.send({"type": "counters", **counters})
+        self._mailbox.send({"type": "counters", **counters, **more})
+
+    def _beat(self) -> None:
+        """A few times a second: flush the log, tell the supervisor, see whether a drain is complete."""
+        if self.access_log is not None:
+            self.access_log.flush()
+        self._send_counters()
         if self.draining and self.connections == 0:
             self._mailbox.send({"type": "drained"})
             self.loop.stop()

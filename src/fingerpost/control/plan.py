@@ -1,0 +1,71 @@
+"""What the proxy is to be: the settings from all sources, with the files that they name, read anew for each reload."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fingerpost.config import Settings, load
+from fingerpost.config.files import Secrets, read_files
+from fingerpost.control.keywatch import KeyWatch
+from fingerpost.control.listeners import descriptors_needed, hard_limit, make_room
+from fingerpost.control.orders import share
+
+
+class Plan(NamedTuple):
+    """A valid configuration, and what follows from it.
+
+    Attributes:
+        settings: The operator's.
+        secrets: What the key files hold.
+        keys: Watches the key file; None where there is none.
+        room: How many connections one worker has descriptors for.
+        warnings: What an operator should know.
+    """
+
+    settings: Settings
+    secrets: Secrets
+    keys: KeyWatch | None
+    room: int
+    warnings: list[str]
+
+
+class Sources:
+    """Where settings come from.
+
+    Args:
+        flags: By setting name, as `fingerpost.config.load` takes them.
+        environ: The environment.
+        file: The TOML file, if a flag named one.
+    """
+
+    def __init__(self, flags: Mapping[str, object], environ: Mapping[str, str], file: str | None) -> None:
+        self._flags = flags
+        self._environ = environ
+        self._file = file
+
+    def read(self) -> Plan:
+        """Read and validate everything, and raise the limit on open files if more connections are wanted.
+
+        Raises:
+            ConfigProblemsError: With one `ConfigError` for every problem there is.
+            ConfigError: The limit on open files has no room for a single connection.
+        """
+        configuration = load(self._flags, self._environ, self._file)
+        settings = configuration.settings
+        keys = KeyWatch(settings.key_file)  # before the keys are read, so that no change is missed
+        secrets, warnings = read_files(configuration)
+        room = room_for(settings, warnings)
+        return Plan(settings, secrets, keys if secrets.keys else None, room, warnings)
+
+
+def room_for(settings: Settings, warnings: list[str]) -> int:
+    """How many connections one worker has descriptors for; adds a warning if they are too few."""
+    wanted = share(settings.max_connections, settings.workers)
+    fitting = make_room(wanted)
+    if fitting < wanted:
+        each = f" in each of {settings.workers} workers" if settings.workers > 1 else ""
+        warnings.append(
+            f"max_connections lowered from {settings.max_connections} to {fitting * settings.workers}: {wanted} "
+            f"connections{each} need {descriptors_needed(wanted)} open files and the hard limit is {hard_limit()}; "
+            "raise it (ulimit -Hn, systemd: LimitNOFILE=) or lower max_connections"
+        )
+    return fitting
