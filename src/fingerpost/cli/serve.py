@@ -14,6 +14,7 @@ from fingerpost.config.files import read_files
 from fingerpost.config.settings import shown
 from fingerpost.control.listeners import Listener, Listeners
 from fingerpost.control.pidfile import PidFile
+from fingerpost.control.place import default_path
 from fingerpost.control.plan import Sources, room_for
 from fingerpost.errors import ConfigError, ConfigProblemsError, FingerpostError
 
@@ -87,7 +88,15 @@ def serve(config: str | None, **flags: object) -> None:
     # Only now: asyncio is the larger part of the start, and a mistake in a setting should show at once.
     import asyncio
 
+    from fingerpost.control.commands import CommandSocket
     from fingerpost.control.supervisor import Supervisor
+
+    socket_path = settings.control_socket or default_path()
+    if socket_path is None:
+        log.warning(
+            "control_socket: there is no safe place for it, so fingerpost status, reload and stop can't be used"
+        )
+    commands = CommandSocket(socket_path) if socket_path else None
 
     def on_ready(added: Iterable[Listener]) -> None:
         if pid_file and not pid_file.is_written:
@@ -96,7 +105,7 @@ def serve(config: str | None, **flags: object) -> None:
             click.echo(_announcement(listener, settings))
 
     try:
-        status = asyncio.run(Supervisor(plan, sources.read, listeners, on_ready).run())
+        status = asyncio.run(Supervisor(plan, sources.read, listeners, on_ready, commands).run())
     finally:
         if pid_file:
             pid_file.remove()

@@ -78,7 +78,7 @@ class Crew:
         self.past: Counter[str] = Counter()
         self._listeners = list(listeners)
         self._command = command or worker_command()
-        self._leaving = False
+        self.leaving = False
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -100,7 +100,7 @@ class Crew:
             await self.stop()
             raise CrewError(f"a worker can't be started: {error.strerror}") from error
         ready = await asyncio.gather(*(worker.until_ready() for worker in workers))
-        if self._leaving:
+        if self.leaving:
             return
         if not all(ready):
             failed = [worker for worker in workers if worker.status is not None]
@@ -204,7 +204,7 @@ class Crew:
                     worker.abort(f"was silent for {MAX_MISSED_BEATS * LOOK_S:g} s")
 
     def _leave(self) -> None:
-        self._leaving = True
+        self.leaving = True
         for task in self._tasks:
             task.cancel()
 

@@ -10,12 +10,15 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
 
 from fingerpost.config.settings import shown
+from fingerpost.control.commands import CommandSocket
 from fingerpost.control.crew import Crew, CrewError
 from fingerpost.control.listeners import Listener, Listeners
 from fingerpost.control.orders import worker_orders
 from fingerpost.control.plan import Plan
+from fingerpost.control.status import status
 from fingerpost.errors import FingerpostError
 
 KEY_WATCH_S = 0.5
@@ -33,6 +36,7 @@ class Supervisor:
         read: Reads the plan anew, for a reload; raises `FingerpostError` if that can't be used.
         listeners: Open; the supervisor closes them when it drains.
         on_ready: Called with the listeners when all workers accept connections, and with those that a reload adds.
+        commands: Where commands come in, if anywhere; the supervisor closes it at the end.
         command: Starts a worker, without the descriptor at its end.
 
     Attributes:
@@ -47,6 +51,7 @@ class Supervisor:
         read: Callable[[], Plan],
         listeners: Listeners,
         on_ready: Callable[[Iterable[Listener]], None],
+        commands: CommandSocket | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         self.plan = plan
@@ -57,6 +62,7 @@ class Supervisor:
         self.retired: list[Crew] = []
         self._read = read
         self._on_ready = on_ready
+        self._commands = commands
         self._command = command
         self.crew = self._new_crew(plan, listeners)
         self._changing = asyncio.Lock()
@@ -79,6 +85,8 @@ class Supervisor:
         try:
             async with self._changing:
                 await self.crew.start()
+            if self._commands is not None:
+                await self._commands.serve(self.answer)
             if not self._end_requests:
                 self._on_ready(self.listeners)
             await self._end_asked.wait()
@@ -90,6 +98,8 @@ class Supervisor:
         finally:
             watching.cancel()
             self.listeners.close()
+            if self._commands is not None:
+                self._commands.close()
         return 0 if self._ended_well or self._end_requests > 1 else 1
 
     def end(self) -> None:
@@ -104,6 +114,25 @@ class Supervisor:
         else:
             for crew in (self.crew, *self.retired):
                 self._begin(crew.stop())
+
+    async def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Do what a command asks for, and say what came of it.
+
+        Raises:
+            FingerpostError: It can't be done.
+        """
+        command = question.get("command")
+        if command == "status":
+            return await status(self)
+        if command == "reload":
+            warnings = await self.reload()
+            return {"workers": len(self.crew.posts), "warnings": warnings}
+        if command == "stop":
+            self.end()
+            if question.get("now"):
+                self.end()
+            return {}
+        raise FingerpostError(f"{command}: expected status, reload, upgrade or stop")
 
     async def reload(self) -> list[str]:
         """Read the settings anew, and go over to new workers that have them; the old finish what they have begun.
