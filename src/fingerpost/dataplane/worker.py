@@ -8,14 +8,16 @@ from dataclasses import asdict, dataclass
 
 from fingerpost.dataplane.access_log import AccessLog
 from fingerpost.dataplane.downstream import Downstream
+from fingerpost.dataplane.handover import Giver, Taker
 from fingerpost.dataplane.listener import Listener
 from fingerpost.dataplane.loop import READ, Loop
 from fingerpost.dataplane.mailbox import Mailbox
+from fingerpost.dataplane.parcel import ClientParcel, TunnelParcel
 from fingerpost.dataplane.resolver import Resolver
 from fingerpost.dataplane.settings import WorkerSettings
 from fingerpost.dataplane.timers import NEVER
 from fingerpost.dataplane.tls import client_context
-from fingerpost.dataplane.tunnel import End
+from fingerpost.dataplane.tunnel import End, Tunnel
 from fingerpost.dataplane.upstream import Dialer, Pool
 from fingerpost.label.keyring import Keyring
 from fingerpost.routing.policy import Policy
@@ -51,6 +53,9 @@ class Worker:
         self.settings = settings
         self.counters = Counters()
         self.draining = False
+        self.closing = False
+        self._giver: Giver | None = None
+        self._takers: list[Taker] = []
         self.wall_clock = time.time
         self.cdn_loop_id = settings.cdn_loop_id.encode()
         self.deadline = self.wake = NEVER
@@ -80,6 +85,7 @@ class Worker:
         """Serve until told to stop, or drained."""
         self._mailbox.send({"type": "ready"})
         self._beat()
+        self._on_mail(READ)  # what came together with the start makes no event any more
         self.loop.run()
         self._cut_off()
         if self.access_log is not None:
@@ -112,6 +118,12 @@ class Worker:
         self._by_client[client] = here + 1
         return True
 
+    def count_in(self, address: str) -> None:
+        """Count in a connection that another worker has admitted."""
+        self.connections += 1
+        client = _client(address)
+        self._by_client[client] = self._by_client.get(client, 0) + 1
+
     def client_gone(self, address: str) -> None:
         """Count a connection out."""
         self.connections -= 1
@@ -133,7 +145,10 @@ class Worker:
             return
         for message in messages:
             if message["type"] == "drain":
-                self._drain(message["patience_s"])
+                self._drain(message["patience_s"], message.get("descriptors", []))
+            elif message["type"] == "adopt":
+                (descriptor,) = message["descriptors"]
+                self._takers.append(Taker(self, socket.socket(fileno=descriptor)))
             elif message["type"] == "count":
                 self._send_counters(exchanges_running=self._count_exchanges())
             elif message["type"] == "keys":
@@ -146,21 +161,48 @@ class Worker:
         legacy_key = None if settings.legacy_key is None else settings.legacy_key.encode("latin-1")
         return Router(settings.domain, Keyring.parse(keys) if keys else None, legacy_key)
 
-    def _drain(self, patience_s: float) -> None:
-        """Accept nothing new, let go of who is idle, and stop when the last one has finished or time is up."""
+    def _drain(self, patience_s: float, descriptors: list[int]) -> None:
+        """Accept nothing new, hand over or let go of who is idle, stop when the last has finished or time is up.
+
+        Args:
+            patience_s: How much time.
+            descriptors: The way to the worker that goes on with what can be handed over, if there is one.
+        """
         self.loop.timers.forget(self._alarm)
         self.loop.timers.arm(self._alarm, self.loop.now + patience_s)
-        if self.draining:
-            return
-        self.draining = True
-        for listener in self._listeners:
-            listener.close()
+        if not self.draining:
+            self.draining = True
+            for listener in self._listeners:
+                listener.close()
+            if descriptors:
+                self._giver = Giver(self, socket.socket(fileno=descriptors[0]))
+        self.closing = self._giver is None or not self._giver.is_open
+        for owner in self._owners():
+            if isinstance(owner, Downstream):
+                owner.drain()
+            elif isinstance(owner, End) and owner is owner.tunnel.client:
+                self.on_tunnel(owner.tunnel)
+
+    def hand_over(self, downstream: Downstream) -> bool:
+        """Let another worker go on with a client that waits; False if there is none."""
+        return self._giver is not None and self._giver.offer(ClientParcel(downstream))
+
+    def on_tunnel(self, tunnel: Tunnel) -> None:
+        """There is a tunnel: while the worker drains, let another one go on with it."""
+        if self._giver is not None:
+            self._giver.offer(TunnelParcel(tunnel))
+
+    def on_heir_gone(self) -> None:
+        """Nothing can be handed over any more: drain as if there had never been anybody to take it."""
+        self.closing = True
         for owner in self._owners():
             if isinstance(owner, Downstream):
                 owner.drain()
 
     def _cut_off(self) -> None:
         """The process is about to end: what still runs must not look complete to either side, and goes into the log."""
+        if self._giver is not None:
+            self._giver.close()
         for owner in self._owners():
             if isinstance(owner, Downstream) and owner.exchange is not None:
                 owner.exchange.abort("the proxy ended")
@@ -189,10 +231,15 @@ class Worker:
         if self.access_log is not None:
             self.access_log.flush()
         self._send_counters()
-        if self.draining and self.connections == 0:
+        if self.draining and self.connections == 0 and self._handed_over():
             self._mailbox.send({"type": "drained"})
             self.loop.stop()
         self.loop.timers.arm(self, self.loop.now + _BEAT_S)
+
+    def _handed_over(self) -> bool:
+        """Whether nothing is on its way from or to another worker."""
+        self._takers = [taker for taker in self._takers if taker.is_open]
+        return not self._takers and (self._giver is None or self._giver.is_idle)
 
     def on_deadline(self) -> None:
         """The beat."""
