@@ -5,6 +5,9 @@ import os
 DEFAULT_LISTEN = "127.0.0.1:8080"
 DEFAULT_DOMAIN = "localhost"
 
+PREDECESSOR_VARIABLE = "_FINGERPOST_PREDECESSOR"
+"""Names the descriptor over which a new version takes over from the running one (`fingerpost.control.upgrade`)."""
+
 
 def default_key_file() -> str:
     """The key file of whoever runs this: ``fingerpost/keys`` below ``$XDG_CONFIG_HOME``, else ``~/.config``.

@@ -1,4 +1,4 @@
-"""The commands `status`, `reload` and `stop`: questions to a running proxy over its control socket."""
+"""The commands `status`, `reload`, `upgrade` and `stop`: questions to a running proxy over its control socket."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from fingerpost.control.place import is_answered
 from fingerpost.defaults import control_directories
 from fingerpost.errors import ConfigError, FingerpostError
 
-ANSWER_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 90.0
 
 _socket = click.option(
     "--control-socket", metavar="FILE", help="Where the proxy answers.  [FINGERPOST_CONTROL_SOCKET; the only one here]"
@@ -54,6 +54,19 @@ def reload_command(control_socket: str | None, config: str | None) -> None:
     for warning in answer["warnings"]:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"reloaded: {answer['workers']} workers with the new settings")
+
+
+@click.command()
+@_socket
+@_config
+def upgrade(control_socket: str | None, config: str | None) -> None:
+    """Let the version that is installed now take over from a running one, without a cut connection.
+
+    Install it first. It starts as the running one was started, takes its listeners, tunnels and waiting clients, and
+    gets a process id of its own. If it doesn't come up, the running one goes on.
+    """
+    answer = ask(_find(control_socket, config), {"command": "upgrade"})
+    click.echo(f"upgraded: process {answer['pid']} has taken over")
 
 
 @click.command()

@@ -1,11 +1,13 @@
 """The commands `serve` and `check`: their flags come from the definition of the settings."""
 
+import functools
 import json
 import logging
 import os
 import sys
 from collections.abc import Iterable
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +18,13 @@ from fingerpost.control.listeners import Listener, Listeners
 from fingerpost.control.pidfile import PidFile
 from fingerpost.control.place import default_path
 from fingerpost.control.plan import Sources, room_for
+from fingerpost.control.systemd import given_listeners
+from fingerpost.defaults import PREDECESSOR_VARIABLE
 from fingerpost.errors import ConfigError, ConfigProblemsError, FingerpostError
+
+if TYPE_CHECKING:
+    from fingerpost.control.commands import CommandSocket
+    from fingerpost.control.upgrade import Predecessor
 
 log = logging.getLogger("fingerpost")
 
@@ -74,6 +82,8 @@ def serve(config: str | None, **flags: object) -> None:
 
     Prints one line for each listener when it accepts connections.
     """
+    given = given_listeners(os.environ)
+    predecessor = _find_predecessor()
     sources = Sources(flags, os.environ, config)
     plan = sources.read()
     settings = plan.settings
@@ -81,22 +91,18 @@ def serve(config: str | None, **flags: object) -> None:
     for warning in plan.warnings:
         log.warning(warning)
     pid_file = PidFile(settings.pid_file) if settings.pid_file else None
-    if pid_file:
+    if pid_file and predecessor is None:
         pid_file.refuse_if_held()
-    listeners = Listeners(settings.listen, settings.workers)
+    listeners = plan.listeners(given if predecessor is None else predecessor.listeners)
+
+    if predecessor is not None:
+        for unwanted in predecessor.listeners.without(listeners):
+            unwanted.close()
 
     # Only now: asyncio is the larger part of the start, and a mistake in a setting should show at once.
     import asyncio
 
-    from fingerpost.control.commands import CommandSocket
     from fingerpost.control.supervisor import Supervisor
-
-    socket_path = settings.control_socket or default_path()
-    if socket_path is None:
-        log.warning(
-            "control_socket: there is no safe place for it, so fingerpost status, reload and stop can't be used"
-        )
-    commands = CommandSocket(socket_path) if socket_path else None
 
     def on_ready(added: Iterable[Listener]) -> None:
         if pid_file and not pid_file.is_written:
@@ -104,12 +110,34 @@ def serve(config: str | None, **flags: object) -> None:
         for listener in added:
             click.echo(_announcement(listener, settings))
 
+    commands = functools.partial(_open_commands, settings, take_over=predecessor is not None)
     try:
-        status = asyncio.run(Supervisor(plan, sources.read, listeners, on_ready, commands).run())
+        status = asyncio.run(Supervisor(plan, sources.read, listeners, on_ready, commands, predecessor).run())
     finally:
         if pid_file:
             pid_file.remove()
     sys.exit(status)
+
+
+def _find_predecessor() -> "Predecessor | None":
+    """The version to take over from; asked only where there is one, for what it needs takes a while to import."""
+    if PREDECESSOR_VARIABLE not in os.environ:
+        return None
+    from fingerpost.control.upgrade import Predecessor
+
+    return Predecessor.find(os.environ.pop(PREDECESSOR_VARIABLE))
+
+
+def _open_commands(settings: Settings, *, take_over: bool) -> "CommandSocket | None":
+    from fingerpost.control.commands import CommandSocket
+
+    path = settings.control_socket or default_path()
+    if path is None:
+        log.warning(
+            "control_socket: there is no safe place for it, so fingerpost status, reload and stop can't be used"
+        )
+        return None
+    return CommandSocket(path, take_over=take_over)
 
 
 @click.command(cls=SettingsCommand, epilog=f"{_SOURCES}\n\n{_CHECK_EXAMPLES}")

@@ -28,14 +28,18 @@ class Listener:
     They stay open for as long as the address is served, whatever becomes of workers: what waits in a socket's queue
     waits for the next worker that takes it.
 
+    Args:
+        sockets: Listening, all at the same address.
+        given: Whether they were not opened by us but given by whoever started us.
+
     Attributes:
         address: ``ADDR:PORT``, with the real port if a free one was asked for.
-        sockets: Listening and non-blocking.
     """
 
-    def __init__(self, listening: socket.socket) -> None:
-        self.sockets = [listening]
-        host, port = listening.getsockname()[:2]
+    def __init__(self, sockets: Sequence[socket.socket], *, given: bool = False) -> None:
+        self.sockets = list(sockets)
+        self.given = given
+        host, port = self.sockets[0].getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def grow(self, count: int) -> None:
@@ -44,12 +48,15 @@ class Listener:
         Raises:
             ConfigError: The kernel has no room for more.
         """
-        while len(self.sockets) < count:
+        while len(self.sockets) < count and not self.given:
             self.sockets.append(_listen(self.address, join=True))
 
     def share(self, number: int, count: int) -> list[socket.socket]:
-        """What worker ``number`` of ``count`` accepts from: usually one, more when there have been more workers."""
-        return self.sockets[number::count]
+        """What worker ``number`` of ``count`` accepts from: usually one socket of its own.
+
+        There are more when there have been more workers, and workers share them where fewer were given to us.
+        """
+        return self.sockets[number::count] or [self.sockets[number % len(self.sockets)]]
 
     def close(self) -> None:
         """Close all; workers that have them may still accept."""
@@ -63,26 +70,38 @@ class Listeners:
     Args:
         addresses: ``ADDR:PORT`` in canonical form.
         count: How many sockets each gets.
-        kept: Those of before: addresses that are among them are not opened again.
+        kept: Those of before: addresses that are among them are not opened again, and what was given to us stays.
 
     Raises:
         ConfigError: An address is taken, forbidden or not this machine's. What was opened is closed again.
     """
 
     def __init__(self, addresses: Sequence[str], count: int, kept: "Listeners | None" = None) -> None:
-        before = {} if kept is None else kept.by_address
-        self.by_address: dict[str, Listener] = {}
+        before: dict[str, Listener] = {} if kept is None else kept.by_address
+        self.by_address: dict[str, Listener] = {key: listener for key, listener in before.items() if listener.given}
         with ExitStack() as opened:
             for number, address in enumerate(addresses):
                 # Two times port 0 are two addresses.
                 key = f"{address} {number}" if address.endswith(":0") else address
                 listener = before.get(key)
                 if listener is None:
-                    listener = Listener(_listen(address))
+                    listener = Listener([_listen(address)])
                     opened.callback(listener.close)
                 listener.grow(count)
                 self.by_address[key] = listener
             opened.pop_all()
+
+    @classmethod
+    def of(cls, by_address: dict[str, Listener]) -> "Listeners":
+        """Those that somebody else has opened."""
+        listeners = cls([], 0)
+        listeners.by_address = by_address
+        return listeners
+
+    @property
+    def are_given(self) -> bool:
+        """Whether some were given to us."""
+        return any(listener.given for listener in self)
 
     def __iter__(self) -> Iterator[Listener]:
         """In the order of the setting."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fingerpost.config import Settings, load
 from fingerpost.config.files import Secrets, read_files
 from fingerpost.control.keywatch import KeyWatch
-from fingerpost.control.listeners import descriptors_needed, hard_limit, make_room
+from fingerpost.control.listeners import Listeners, descriptors_needed, hard_limit, make_room
 from fingerpost.control.orders import share
 
 
@@ -19,6 +19,7 @@ class Plan(NamedTuple):
         keys: Watches the key file; None where there is none.
         room: How many connections one worker has descriptors for.
         warnings: What an operator should know.
+        listens: Whether the operator has said where to listen; else sockets that are given to us replace the default.
     """
 
     settings: Settings
@@ -26,6 +27,16 @@ class Plan(NamedTuple):
     keys: KeyWatch | None
     room: int
     warnings: list[str]
+    listens: bool = True
+
+    def listeners(self, kept: Listeners | None) -> Listeners:
+        """Open what there is to listen on, but for what is open already.
+
+        Raises:
+            ConfigError: See `Listeners`.
+        """
+        needed = self.listens or kept is None or not kept.are_given
+        return Listeners(self.settings.listen if needed else (), self.settings.workers, kept)
 
 
 class Sources:
@@ -54,7 +65,8 @@ class Sources:
         keys = KeyWatch(settings.key_file)  # before the keys are read, so that no change is missed
         secrets, warnings = read_files(configuration)
         room = room_for(settings, warnings)
-        return Plan(settings, secrets, keys if secrets.keys else None, room, warnings)
+        listens = configuration.origins["listen"].kind != "default"
+        return Plan(settings, secrets, keys if secrets.keys else None, room, warnings, listens)
 
 
 def room_for(settings: Settings, warnings: list[str]) -> int:

@@ -19,6 +19,8 @@ from fingerpost.control.listeners import Listener, Listeners
 from fingerpost.control.orders import worker_orders
 from fingerpost.control.plan import Plan
 from fingerpost.control.status import status
+from fingerpost.control.systemd import notify, watchdog_s
+from fingerpost.control.upgrade import Predecessor, Successor
 from fingerpost.errors import FingerpostError
 
 KEY_WATCH_S = 0.5
@@ -36,7 +38,8 @@ class Supervisor:
         read: Reads the plan anew, for a reload; raises `FingerpostError` if that can't be used.
         listeners: Open; the supervisor closes them when it drains.
         on_ready: Called with the listeners when all workers accept connections, and with those that a reload adds.
-        commands: Where commands come in, if anywhere; the supervisor closes it at the end.
+        open_commands: Opens the socket where commands come in, if there is to be one.
+        predecessor: The version to take over from, if there is one.
         command: Starts a worker, without the descriptor at its end.
 
     Attributes:
@@ -51,7 +54,8 @@ class Supervisor:
         read: Callable[[], Plan],
         listeners: Listeners,
         on_ready: Callable[[Iterable[Listener]], None],
-        commands: CommandSocket | None = None,
+        open_commands: Callable[[], CommandSocket | None] = lambda: None,
+        predecessor: Predecessor | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         self.plan = plan
@@ -62,7 +66,9 @@ class Supervisor:
         self.retired: list[Crew] = []
         self._read = read
         self._on_ready = on_ready
-        self._commands = commands
+        self._open_commands = open_commands
+        self._predecessor = predecessor
+        self._successor: Successor | None = None
         self._command = command
         self.crew = self._new_crew(plan, listeners)
         self._changing = asyncio.Lock()
@@ -81,14 +87,21 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.end)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload_and_say()))
-        watching = asyncio.create_task(self._watch_keys())
+        loop.add_signal_handler(signal.SIGUSR2, lambda: self._begin(self._upgrade_and_say()))
+        background = [asyncio.create_task(self._watch_keys()), asyncio.create_task(_feed_watchdog())]
+        # One that takes over leaves the other's in place until it is ready.
+        commands = self._open_commands() if self._predecessor is None else None
         try:
             async with self._changing:
                 await self.crew.start()
-            if self._commands is not None:
-                await self._commands.serve(self.answer)
             if not self._end_requests:
                 self._on_ready(self.listeners)
+                if self._predecessor is not None:
+                    commands = self._open_commands()
+                    self._predecessor.succeed(self.crew)
+            if commands is not None:
+                await commands.serve(self.answer)
+            notify("READY=1")
             await self._end_asked.wait()
             while self._tasks:
                 await asyncio.wait(self._tasks)
@@ -96,23 +109,29 @@ class Supervisor:
             log.error("%s; stopping", error)
             return 1
         finally:
-            watching.cancel()
+            for task in background:
+                task.cancel()
             self.listeners.close()
-            if self._commands is not None:
-                self._commands.close()
+            if commands is not None:
+                commands.close()
+            if self._predecessor is not None:
+                self._predecessor.close()
         return 0 if self._ended_well or self._end_requests > 1 else 1
 
     def end(self) -> None:
         """Asked for the first time, drain; for any further time, stop, and no more patience."""
         self._end_requests += 1
+        if self._predecessor is not None:
+            self._predecessor.end()
         if self._end_requests == 1:
+            notify("STOPPING=1")
             self.listeners.close()  # else the kernel would go on shaking hands for nobody
             patience_s = self.plan.settings.drain_timeout_s
             log.info("draining for up to %g s; a second signal stops at once", patience_s)
             self._begin(self._drain(patience_s))
             self._end_asked.set()
         else:
-            for crew in (self.crew, *self.retired):
+            for crew in self._crews:
                 self._begin(crew.stop())
 
     async def answer(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +146,8 @@ class Supervisor:
         if command == "reload":
             warnings = await self.reload()
             return {"workers": len(self.crew.posts), "warnings": warnings}
+        if command == "upgrade":
+            return {"pid": await self.upgrade()}
         if command == "stop":
             self.end()
             if question.get("now"):
@@ -145,24 +166,68 @@ class Supervisor:
         """
         async with self._changing:
             self._refuse_at_the_end()
-            plan = self._read()
-            listeners = Listeners(plan.settings.listen, plan.settings.workers, self.listeners)
-            crew = self._new_crew(plan, listeners)
+            notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
-                await crew.start()
-                self._refuse_at_the_end()
-            except FingerpostError:
-                await crew.stop()
-                for listener in listeners.without(self.listeners):
-                    listener.close()
-                raise
-            plan, fixed = self._with_what_is_fixed(plan)
-            self._succeed(crew, plan, listeners)
-            return plan.warnings + fixed
+                return await self._reload()
+            finally:
+                notify("READY=1")
+
+    async def _reload(self) -> list[str]:
+        plan = self._read()
+        listeners = plan.listeners(self.listeners)
+        crew = self._new_crew(plan, listeners)
+        try:
+            await crew.start()
+            self._refuse_at_the_end()
+        except FingerpostError:
+            await crew.stop()
+            for listener in listeners.without(self.listeners):
+                listener.close()
+            raise
+        plan, fixed = self._with_what_is_fixed(plan)
+        self._succeed(crew, plan, listeners)
+        return plan.warnings + fixed
+
+    async def upgrade(self) -> int:
+        """Start the version that is installed now, let it take over, and finish what has begun here.
+
+        Returns:
+            The process id of the new supervisor.
+
+        Raises:
+            FingerpostError: It doesn't come up, and everything stays as it was.
+        """
+        async with self._changing:
+            self._refuse_at_the_end()
+            old = self.crew
+            successor = Successor(self.listeners, len(old.workers), self._on_successor_end)
+            heirs = await successor.until_ready()
+            if self._end_requests:  # meanwhile
+                successor.end()
+            self._refuse_at_the_end()
+            self._successor = successor
+            notify(f"MAINPID={successor.pid}")
+            self.listeners.close()
+            self.retired.append(old)
+            self._begin(self._retire(old, heirs))
+            self._end_asked.set()
+            return successor.pid
 
     def _refuse_at_the_end(self) -> None:
         if self._end_requests:
             raise FingerpostError("the proxy is about to end")
+        if self._successor is not None:
+            raise FingerpostError(f"process {self._successor.pid} has taken over")
+
+    def _on_successor_end(self) -> None:
+        """The new version ends, or has been told to: so does what is left of this one."""
+        if not self._end_requests:
+            self.end()
+
+    @property
+    def _crews(self) -> list[Crew]:
+        """All that have something to do, the present one first."""
+        return list(dict.fromkeys([self.crew, *self.retired]))
 
     def _new_crew(self, plan: Plan, listeners: Listeners) -> Crew:
         addresses = [listener.address for listener in listeners]
@@ -197,7 +262,7 @@ class Supervisor:
         self.past += crew.totals()
 
     async def _drain(self, patience_s: float) -> None:
-        crews = (self.crew, *self.retired)
+        crews = self._crews
         self._ended_well = all(await asyncio.gather(*(crew.drain(patience_s) for crew in crews)))
         if self._ended_well and self._end_requests == 1:
             log.info("drained: nothing is left to finish")
@@ -212,12 +277,19 @@ class Supervisor:
             for line in str(error).splitlines():
                 log.error("nothing is reloaded: %s", line)
 
+    async def _upgrade_and_say(self) -> None:
+        log.info("upgrading")
+        try:
+            log.info("process %d has taken over", await self.upgrade())
+        except FingerpostError as error:
+            log.error("nothing is upgraded: %s", error)
+
     async def _watch_keys(self) -> None:
         while True:
             await asyncio.sleep(KEY_WATCH_S)
             keys = None if self.plan.keys is None else self.plan.keys.changed()
             if keys is not None:
-                for crew in (self.crew, *self.retired):
+                for crew in self._crews:
                     crew.orders["keys"] = keys  # for workers that are started later
                     crew.tell({"type": "keys", "keys": keys})
 
@@ -225,3 +297,11 @@ class Supervisor:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _feed_watchdog() -> None:
+    """Tell systemd as often as it asks for that this process is well: that this loop turns."""
+    interval_s = watchdog_s()
+    while interval_s is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval_s)
