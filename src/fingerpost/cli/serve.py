@@ -18,6 +18,7 @@ from fingerpost.control.listeners import Listener, Listeners
 from fingerpost.control.pidfile import PidFile
 from fingerpost.control.place import default_path
 from fingerpost.control.plan import Sources, room_for
+from fingerpost.control.privileges import become, identity
 from fingerpost.control.systemd import given_listeners
 from fingerpost.defaults import PREDECESSOR_VARIABLE
 from fingerpost.errors import ConfigError, ConfigProblemsError, FingerpostError
@@ -95,6 +96,8 @@ def serve(config: str | None, **flags: object) -> None:
         pid_file.refuse_if_held()
     listeners = plan.listeners(given if predecessor is None else predecessor.listeners)
 
+    if settings.user and become(identity(settings.user), settings.user):
+        plan = sources.read()  # whether that user can read and write what it must shows now, and not at a reload
     if predecessor is not None:
         for unwanted in predecessor.listeners.without(listeners):
             unwanted.close()

@@ -212,6 +212,15 @@ class Settings(BaseModel):
         shown="below /run/fingerpost, $XDG_RUNTIME_DIR or /tmp",
     )
 
+    user: Annotated[str, AfterValidator(values.user)] | None = _setting(
+        "Process",
+        None,
+        "USER[:GROUP]",
+        values.USER_FORM,
+        "Become this user once the listeners are open; only root can.",
+        "Set it where no service manager starts the proxy as a user of its own.",
+    )
+
     max_head_bytes: Count = _count(
         "Limits",
         32768,

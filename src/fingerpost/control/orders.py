@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fingerpost.config import Settings
 from fingerpost.config.files import Secrets
 
-_FOR_THE_SUPERVISOR = ("listen", "workers", "pid_file", "control_socket", "drain_timeout_s", "retire_timeout_s")
+_FOR_THE_SUPERVISOR = ("listen", "workers", "pid_file", "control_socket", "user", "drain_timeout_s", "retire_timeout_s")
 _FOR_OTHERS = ("key_file", "legacy_key_file", "public_url")
 
 _SHARED_LIMITS = (

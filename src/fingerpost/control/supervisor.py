@@ -25,7 +25,7 @@ from fingerpost.errors import FingerpostError
 
 KEY_WATCH_S = 0.5
 
-_ONLY_AT_THE_START = ("pid_file", "control_socket")
+_ONLY_AT_THE_START = ("pid_file", "control_socket", "user")
 
 log = logging.getLogger("fingerpost")
 

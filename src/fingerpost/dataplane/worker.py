@@ -26,6 +26,7 @@ from fingerpost.routing.resolve import Router
 log = logging.getLogger("fingerpost.worker")
 
 _BEAT_S = 0.5
+_COMPLAINT_S = 60.0
 _MAX_KNOWN_ADDRESSES = 65536
 
 
@@ -73,6 +74,7 @@ class Worker:
         self.router = self._make_router(settings.keys)
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
         self.connections = 0
+        self._complain_at = 0.0
         self._by_client: dict[str, int] = {}
         self._trusted_networks = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
         self._trusted: dict[str, bool] = {}
@@ -111,12 +113,20 @@ class Worker:
         client = _client(address)
         here = self._by_client.get(client, 0)
         if self.connections >= self.settings.max_connections:
-            return False
+            return self._refuse(f"max_connections is reached, {self.settings.max_connections} in this worker")
         if counted and here >= self.settings.max_connections_per_client:
-            return False
+            most = self.settings.max_connections_per_client
+            return self._refuse(f"max_connections_per_client is reached by {client}, {most} in this worker")
         self.connections += 1
         self._by_client[client] = here + 1
         return True
+
+    def _refuse(self, reason: str) -> bool:
+        """Say why new connections are turned away, but not for each of them."""
+        if self.loop.now >= self._complain_at:
+            self._complain_at = self.loop.now + _COMPLAINT_S
+            log.warning("new connections get 503: %s; said at most once a minute", reason)
+        return False
 
     def count_in(self, address: str) -> None:
         """Count in a connection that another worker has admitted."""
