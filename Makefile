@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 LOCK := $(wildcard requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type bench clean
+.PHONY: help demo test lint type bench soak clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\): .*## */\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -30,6 +30,9 @@ type: $(READY)  ## types: mypy --strict
 
 bench: $(READY)  ## the experiments beside nginx and HAProxy
 	$(VENV)/bin/fingerpost bench $(ARGS)
+
+soak: $(READY)  ## mixed traffic for 30 minutes: memory, descriptors, errors
+	PYTHONPATH=tests $(VENV)/bin/python -m endurance.soak $(ARGS)
 
 clean:  ## remove .venv
 	rm -rf $(VENV)
