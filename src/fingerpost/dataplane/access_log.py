@@ -114,7 +114,7 @@ class AccessLog:
     def _whole_lines(self, data: bytes) -> bytes:
         """What to write in one piece, so that the lines of several workers don't end up inside each other.
 
-        Files are appended to in one piece, however long. Into a pipe, the kernel puts up to PIPE_BUF bytes in one piece.
+        Files are appended to in one piece, however long; a pipe takes up to PIPE_BUF bytes in one piece.
         """
         if self._is_file or len(data) <= select.PIPE_BUF:
             return data
