@@ -42,7 +42,7 @@ import json, os, select, signal, sys
 from fingerpost.dataplane.mailbox import Mailbox
 
 box = Mailbox(int(sys.argv[1]))
-settings, listeners = box.receive_start()
+settings, listeners, _ = box.receive_start()
 for address, listening in listeners:
     assert "%s:%d" % listening.getsockname() == address and not listening.getblocking()
 def say(*words):

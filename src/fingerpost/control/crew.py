@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fingerpost.control.listeners import Listener
+from fingerpost.control.tally import TallyMemory
 from fingerpost.control.worker import WorkerProcess, worker_command
 from fingerpost.errors import FingerpostError
 
@@ -64,6 +65,7 @@ class Crew:
         orders: What each is told, by the names of its settings.
         listeners: Open, with at least ``count`` sockets each; they stay the caller's.
         count: How many workers.
+        memory: Where they count their clients together, if they are several.
         command: Starts a worker, without the descriptor at its end.
 
     Attributes:
@@ -71,12 +73,18 @@ class Crew:
     """
 
     def __init__(
-        self, orders: dict[str, Any], listeners: Sequence[Listener], count: int, command: Sequence[str] | None = None
+        self,
+        orders: dict[str, Any],
+        listeners: Sequence[Listener],
+        count: int,
+        memory: TallyMemory | None = None,
+        command: Sequence[str] | None = None,
     ) -> None:
         self.orders = orders
         self.posts = [Post(number) for number in range(count)]
         self.past: Counter[str] = Counter()
         self._listeners = list(listeners)
+        self._memory = memory
         self._command = command or worker_command()
         self.leaving = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -168,14 +176,26 @@ class Crew:
     def _man(self, post: Post) -> WorkerProcess:
         count = len(self.posts)
         shares = [(listener, sock) for listener in self._listeners for sock in listener.share(post.number, count)]
-        post.worker = WorkerProcess(
-            post.number,
-            self._command,
-            self.orders | {"number": post.number},
-            [listener.address for listener, _ in shares],
-            [sock.fileno() for _, sock in shares],
-        )
+        descriptors = [sock.fileno() for _, sock in shares]
+        start: dict[str, Any] = {
+            "settings": self.orders | {"number": post.number},
+            "listeners": [listener.address for listener, _ in shares],
+        }
+        memory = self._memory if count > 1 else None
+        row = None if memory is None else memory.take()
+        if memory is not None and row is not None:
+            start["tally"] = memory.describe(row)
+            descriptors.append(memory.descriptor)
+        try:
+            post.worker = WorkerProcess(post.number, self._command, start, descriptors, lambda: self._wipe(row))
+        except OSError:
+            self._wipe(row)
+            raise
         return post.worker
+
+    def _wipe(self, row: int | None) -> None:
+        if self._memory is not None and row is not None:
+            self._memory.give_back(row)
 
     async def _keep(self, post: Post, worker: WorkerProcess) -> None:
         """Replace whoever dies at this post."""

@@ -70,14 +70,17 @@ class Sources:
 
 
 def room_for(settings: Settings, warnings: list[str]) -> int:
-    """How many connections one worker has descriptors for; adds a warning if they are too few."""
-    wanted = share(settings.max_connections, settings.workers)
-    fitting = make_room(wanted)
-    if fitting < wanted:
+    """How many connections one worker has descriptors for; adds a warning if they are too few for all workers together.
+
+    The kernel spreads connections as dice would, so a worker gets room for twice its share, if there is some.
+    """
+    needed = share(settings.max_connections, settings.workers)
+    room = make_room(min(2 * needed, settings.max_connections))
+    if room < needed:
         each = f" in each of {settings.workers} workers" if settings.workers > 1 else ""
         warnings.append(
-            f"max_connections lowered from {settings.max_connections} to {fitting * settings.workers}: {wanted} "
-            f"connections{each} need {descriptors_needed(wanted)} open files and the hard limit is {hard_limit()}; "
+            f"max_connections lowered from {settings.max_connections} to {room * settings.workers}: {needed} "
+            f"connections{each} need {descriptors_needed(needed)} open files and the hard limit is {hard_limit()}; "
             "raise it (ulimit -Hn, systemd: LimitNOFILE=) or lower max_connections"
         )
-    return fitting
+    return room

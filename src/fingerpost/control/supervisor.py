@@ -20,6 +20,7 @@ from fingerpost.control.orders import worker_orders
 from fingerpost.control.plan import Plan
 from fingerpost.control.status import status
 from fingerpost.control.systemd import notify, watchdog_s
+from fingerpost.control.tally import TallyMemory
 from fingerpost.control.upgrade import Predecessor, Successor
 from fingerpost.errors import FingerpostError
 
@@ -70,6 +71,7 @@ class Supervisor:
         self._predecessor = predecessor
         self._successor: Successor | None = None
         self._command = command
+        self._memory = TallyMemory()
         self.crew = self._new_crew(plan, listeners)
         self._changing = asyncio.Lock()
         self._end_requests = 0
@@ -232,7 +234,7 @@ class Supervisor:
     def _new_crew(self, plan: Plan, listeners: Listeners) -> Crew:
         addresses = [listener.address for listener in listeners]
         orders = worker_orders(plan.settings, plan.secrets, addresses, plan.room)
-        return Crew(orders, list(listeners), plan.settings.workers, self._command)
+        return Crew(orders, list(listeners), plan.settings.workers, self._memory, self._command)
 
     def _with_what_is_fixed(self, plan: Plan) -> tuple[Plan, list[str]]:
         """The plan as far as it can be had without a restart, and what can't."""

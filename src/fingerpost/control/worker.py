@@ -3,7 +3,7 @@
 Both speak JSON lines over a socketpair. The supervisor sends, the first together with the listening sockets'
 descriptors in the order of ``listeners``::
 
-    {"type": "start", "settings": {…}, "listeners": ["127.0.0.1:8080", …]}
+    {"type": "start", "settings": {…}, "listeners": ["127.0.0.1:8080", …], "tally": {…}}   the tally's memory is last
     {"type": "keys", "keys": …}  open labels with these from now on
     {"type": "drain", "patience_s": …}  accept nothing new, finish what runs, exit with 0; with a descriptor,
                             hand over there what can be handed over
@@ -24,7 +24,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,9 @@ class WorkerProcess:
     Args:
         number: Its place in the crew, for messages.
         command: Starts it, without the descriptor at its end.
-        orders: Its settings.
-        addresses: ``ADDR:PORT`` of each listening socket.
-        descriptors: The listening sockets, in the same order.
+        start: The first message, without its type.
+        descriptors: Go with it.
+        on_end: Called when the process has ended.
 
     Attributes:
         pid: Its process id.
@@ -75,9 +75,9 @@ class WorkerProcess:
         self,
         number: int,
         command: Sequence[str],
-        orders: dict[str, Any],
-        addresses: Sequence[str],
+        start: dict[str, Any],
         descriptors: Sequence[int],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.number = number
@@ -91,6 +91,7 @@ class WorkerProcess:
         self._counted = asyncio.Event()
         self._overdue: str | None = None
         self._told_to_stop = False
+        self._on_end = on_end
         ours, theirs = socket.socketpair()
         with theirs:
             # A process group of its own: Ctrl-C in a terminal is for the supervisor, which then drains.
@@ -104,7 +105,7 @@ class WorkerProcess:
         self._pidfd = os.pidfd_open(self.pid)
         self._loop.add_reader(self._pidfd, self._on_exit)
         self._channel = Channel(ours, self._on_message, self._on_channel_end)
-        self._channel.send({"type": "start", "settings": orders, "listeners": list(addresses)}, descriptors)
+        self._channel.send({"type": "start"} | start, descriptors)
         self._alarm = self._loop.call_later(START_TIMEOUT_S, self.kill, "did not get ready")
 
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
@@ -210,3 +211,4 @@ class WorkerProcess:
         self._ready_or_ended.set()
         self._counted.set()
         self._ended.set()
+        self._on_end()

@@ -15,6 +15,7 @@ from fingerpost.dataplane.mailbox import Mailbox
 from fingerpost.dataplane.parcel import ClientParcel, TunnelParcel
 from fingerpost.dataplane.resolver import Resolver
 from fingerpost.dataplane.settings import WorkerSettings
+from fingerpost.dataplane.tally import Tally
 from fingerpost.dataplane.timers import NEVER
 from fingerpost.dataplane.tls import client_context
 from fingerpost.dataplane.tunnel import End, Tunnel
@@ -48,9 +49,16 @@ class Worker:
         settings: Its orders.
         listeners: ``ADDR:PORT`` and listening socket of each.
         mailbox: The way to the supervisor.
+        clients: Where connections are counted.
     """
 
-    def __init__(self, settings: WorkerSettings, listeners: list[tuple[str, socket.socket]], mailbox: Mailbox) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        listeners: list[tuple[str, socket.socket]],
+        mailbox: Mailbox,
+        clients: Tally,
+    ) -> None:
         self.settings = settings
         self.counters = Counters()
         self.draining = False
@@ -73,9 +81,8 @@ class Worker:
         )
         self.router = self._make_router(settings.keys)
         self.access_log = None if settings.access_log is None else AccessLog(settings.access_log)
-        self.connections = 0
         self._complain_at = 0.0
-        self._by_client: dict[str, int] = {}
+        self._clients = clients
         self._trusted_networks = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
         self._trusted: dict[str, bool] = {}
         self._mailbox = mailbox
@@ -111,15 +118,20 @@ class Worker:
     def admit(self, address: str, *, counted: bool) -> bool:
         """Count a new connection in, if the limits allow it. Trusted proxies have no limit of their own."""
         client = _client(address)
-        here = self._by_client.get(client, 0)
-        if self.connections >= self.settings.max_connections:
-            return self._refuse(f"max_connections is reached, {self.settings.max_connections} in this worker")
-        if counted and here >= self.settings.max_connections_per_client:
-            most = self.settings.max_connections_per_client
-            return self._refuse(f"max_connections_per_client is reached by {client}, {most} in this worker")
-        self.connections += 1
-        self._by_client[client] = here + 1
+        clients, settings = self._clients, self.settings
+        if clients.all() >= settings.max_connections:
+            return self._refuse(f"max_connections ({settings.max_connections}) is reached")
+        if clients.count >= settings.room:
+            return self._refuse(f"open files: one worker has room for {settings.room} connections")
+        if counted and clients.of(client) >= settings.max_connections_per_client:
+            return self._refuse(f"max_connections_per_client ({settings.max_connections_per_client}) by {client}")
+        clients.up(client)
         return True
+
+    @property
+    def connections(self) -> int:
+        """How many there are here."""
+        return self._clients.count
 
     def _refuse(self, reason: str) -> bool:
         """Say why new connections are turned away, but not for each of them."""
@@ -130,19 +142,11 @@ class Worker:
 
     def count_in(self, address: str) -> None:
         """Count in a connection that another worker has admitted."""
-        self.connections += 1
-        client = _client(address)
-        self._by_client[client] = self._by_client.get(client, 0) + 1
+        self._clients.up(_client(address))
 
     def client_gone(self, address: str) -> None:
         """Count a connection out."""
-        self.connections -= 1
-        client = _client(address)
-        left = self._by_client[client] - 1
-        if left:
-            self._by_client[client] = left
-        else:
-            del self._by_client[client]
+        self._clients.down(_client(address))
 
     # --- orders -----------------------------------------------------------------------------------------------
 
