@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ class WorkerProcess:
         self._told_to_stop = False
         self._on_end = on_end
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, ExitStack() as undo:
+            undo.callback(ours.close)
             # A process group of its own: Ctrl-C in a terminal is for the supervisor, which then drains.
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno())],
@@ -101,8 +103,11 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 process_group=0,
             )
-        self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
+            undo.callback(self._process.wait)
+            undo.callback(self._process.kill)
+            self.pid = self._process.pid
+            self._pidfd = os.pidfd_open(self.pid)
+            undo.pop_all()
         self._loop.add_reader(self._pidfd, self._on_exit)
         self._channel = Channel(ours, self._on_message, self._on_channel_end)
         self._channel.send({"type": "start"} | start, descriptors)
