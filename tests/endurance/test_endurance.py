@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from child import until
+from child import clean_environment, until
 from dataplane.origins import origin
 from dataplane.procfs import open_files, resident_mib
 from endurance.lineage import Lineage, exists
@@ -115,3 +117,16 @@ def test_a_stopped_worker_is_replaced_and_the_others_go_on_as_quickly(
         until(lambda: all(traffic.done[kind] > done[kind] + 20 for kind in done), "all kinds of traffic go on")
         assert len(traffic.failures) == failed
     assert "was silent for 5 s and was killed" in lineage.child.output()
+
+
+@pytest.mark.timeout(180)
+def test_the_comparison_of_reloads_runs_and_shows_nothing_broken_here() -> None:
+    words = [sys.executable, "-W", "ignore", "-m", "endurance.reloads", "--reloads", "2", "--tunnels", "10"]
+    environment = clean_environment() | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=150, env=environment, check=False)
+    assert ended.returncode == 0, ended.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in ended.stdout.splitlines()[1:]}
+    assert set(rows) == {"fingerpost", "nginx", "haproxy"}
+    failed, done, *broken = rows["fingerpost"][:5]
+    assert (failed, broken) == ("0", ["0", "+", "0"])
+    assert int(done) > 1000

@@ -34,19 +34,21 @@ class Traffic:
         http: The target of an app that echoes start line and body (`dataplane.origins.echo`).
         websocket: The target of an app that echoes messages.
         clients: How many of each kind.
+        idle_tunnels: How many WebSockets to open besides and leave silent.
 
     Attributes:
         done: How much succeeded, by kind.
         failures: What didn't.
     """
 
-    def __init__(self, relay: Relay, http: str, websocket: str, clients: int = 3) -> None:
+    def __init__(self, relay: Relay, http: str, websocket: str, clients: int = 3, idle_tunnels: int = 0) -> None:
         self.done: Counter[str] = Counter()
         self.failures: list[Failure] = []
         self._relay = relay
         self._http = relay.host(http)
         self._websocket = websocket
         self._over = threading.Event()
+        self._idle_tunnels = [relay.websocket(websocket, ping_interval=None) for _ in range(idle_tunnels)]
         kinds: dict[str, Callable[[], None]] = {
             "new connection": self._new_connections,
             "kept connection": self._kept_connection,
@@ -70,6 +72,18 @@ class Traffic:
         self._over.set()
         for thread in self._threads:
             thread.join(2 * DEADLINE_S)
+        for tunnel in self._idle_tunnels:
+            tunnel.close()
+
+    def count_broken_tunnels(self) -> int:
+        """How many of the silent ones don't carry a message any more."""
+        broken = 0
+        for tunnel in self._idle_tunnels:
+            try:
+                self._echo(tunnel)
+            except Exception:
+                broken += 1
+        return broken
 
     def of(self, kind: str) -> list[Failure]:
         """The failures of one kind."""
