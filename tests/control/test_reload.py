@@ -154,6 +154,28 @@ def test_workers_get_more_and_fewer_and_every_socket_stays_served(new_relay: New
         assert child.stop() == 0
 
 
+def test_workers_that_do_not_come_up_leave_the_old_ones_with_all_connections(
+    new_relay: NewRelay, tmp_path: Path
+) -> None:
+    """More workers had meant more sockets: those must not be left to queue what nobody accepts."""
+    configured = Configured(new_relay, tmp_path)
+    relay = configured.relay
+    relay.stop()
+    command = [*FINGERPOST, "serve", "--config", str(configured.file), "--listen", "127.0.0.1:0"]
+    command += ["--key-file", str(relay.directory / "keys"), "--control-socket", str(configured.socket)]
+    configured.write(workers=1)
+    with Child(command) as child, origin(answering(echo)) as app:
+        relay.port = int(child.wait_for_line(r"listening on http://\S+:(\d+)")[1])
+        before = descendants(child.process.pid)
+        configured.write(workers=4, access_log=str(configured.socket))  # which can't be opened as a file
+        ended = configured.command("reload")
+        assert ended.returncode == 2
+        assert "exited with status 1 before it was ready" in ended.stderr
+        assert descendants(child.process.pid) == before
+        assert [answer(relay, app) for _ in range(30)] == [200] * 30
+        assert child.stop() == 0
+
+
 def test_addresses_come_and_go(new_relay: NewRelay, tmp_path: Path) -> None:
     configured = Configured(new_relay, tmp_path)
     keys = configured.relay.directory / "keys"

@@ -43,13 +43,18 @@ class Listener:
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def grow(self, count: int) -> None:
-        """Have at least so many sockets. There never get fewer: closing one would reset what waits in its queue.
+        """Have at least so many sockets. Fewer only by `shrink`, for closing one resets what waits in its queue.
 
         Raises:
             ConfigError: The kernel has no room for more.
         """
         while len(self.sockets) < count and not self.given:
             self.sockets.append(_listen(self.address, join=True))
+
+    def shrink(self, count: int) -> None:
+        """Go back to so many, when nobody is going to serve the others: what waits there would wait for ever."""
+        while len(self.sockets) > count:
+            self.sockets.pop().close()
 
     def share(self, number: int, count: int) -> list[socket.socket]:
         """What worker ``number`` of ``count`` accepts from: usually one socket of its own.
@@ -78,18 +83,25 @@ class Listeners:
 
     def __init__(self, addresses: Sequence[str], count: int, kept: "Listeners | None" = None) -> None:
         before: dict[str, Listener] = {} if kept is None else kept.by_address
-        self.by_address: dict[str, Listener] = {key: listener for key, listener in before.items() if listener.given}
-        with ExitStack() as opened:
+        self.by_address: dict[str, Listener] = {key: one for key, one in before.items() if one.given}
+        self._undo = ExitStack()
+        with self._undo:
             for number, address in enumerate(addresses):
                 # Two times port 0 are two addresses.
                 key = f"{address} {number}" if address.endswith(":0") else address
                 listener = before.get(key)
                 if listener is None:
                     listener = Listener([_listen(address)])
-                    opened.callback(listener.close)
+                    self._undo.callback(listener.close)
+                else:
+                    self._undo.callback(listener.shrink, len(listener.sockets))
                 listener.grow(count)
                 self.by_address[key] = listener
-            opened.pop_all()
+            self._undo = self._undo.pop_all()
+
+    def give_up(self) -> None:
+        """Nobody is going to serve what was opened for these: close it, and nothing else."""
+        self._undo.close()
 
     @classmethod
     def of(cls, by_address: dict[str, Listener]) -> "Listeners":

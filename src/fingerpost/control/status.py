@@ -30,7 +30,7 @@ async def status(supervisor: "Supervisor") -> dict[str, Any]:
         "listen": [listener.address for listener in supervisor.listeners],
         "memory_bytes": resident_bytes(os.getpid()),
         "reloads": supervisor.reloads,
-        "restarts": sum(post.restarts for crew in crews for post in crew.posts),
+        "restarts": totals["restarts"] + sum(post.restarts for crew in crews for post in crew.posts),
         "workers": [
             row for crew in crews for row in _rows(crew, "retired" if crew is not supervisor.crew else "", now)
         ],

@@ -183,8 +183,7 @@ class Supervisor:
             self._refuse_at_the_end()
         except FingerpostError:
             await crew.stop()
-            for listener in listeners.without(self.listeners):
-                listener.close()
+            listeners.give_up()
             raise
         plan, fixed = self._with_what_is_fixed(plan)
         self._succeed(crew, plan, listeners)
@@ -262,6 +261,7 @@ class Supervisor:
         await crew.drain(self.plan.settings.retire_timeout_s, heirs)
         self.retired.remove(crew)
         self.past += crew.totals()
+        self.past["restarts"] += sum(post.restarts for post in crew.posts)
 
     async def _drain(self, patience_s: float) -> None:
         crews = self._crews
