@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 LOCK := $(wildcard requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type bench clean
+.PHONY: help demo test lint type bench soak clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\): .*## */\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -31,6 +31,9 @@ type: $(READY)  ## types: mypy --strict
 bench: ARGS := $(or $(ARGS),quick)
 bench: $(READY)  ## the experiments beside other relays; all of them, tiny, unless ARGS names one
 	$(VENV)/bin/fingerpost bench $(ARGS)
+
+soak: $(READY)  ## mixed traffic for 30 minutes: memory, descriptors, errors
+	PYTHONPATH=tests $(VENV)/bin/python -m endurance.soak $(ARGS)
 
 clean:  ## remove .venv
 	rm -rf $(VENV)

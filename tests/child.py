@@ -126,10 +126,9 @@ class Child:
         return status
 
     def _close(self) -> None:
-        for reader in self._readers:
+        for reader, stream in zip(self._readers, (self.process.stdout, self.process.stderr), strict=True):
             reader.join(5.0)
-        for stream in (self.process.stdout, self.process.stderr):
-            if stream is not None:
+            if stream is not None and not reader.is_alive():  # else an orphan has it, and closing would wait for that
                 stream.close()
 
     def _read(self, stream: IO[str], lines: list[str]) -> None:

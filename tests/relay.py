@@ -138,7 +138,8 @@ def start_relay(directory: Path, *flags: str, listen: str = "127.0.0.1:0") -> Re
     key_file.touch(0o600)
     key_file.write_text(keyring.dump())
     command = [*FINGERPOST, "serve", "--workers", "1", "--listen", listen, "--domain", DOMAIN]
-    child = Child([*command, "--key-file", key_file, "--access-log", "-", *flags], directory=directory)
+    command += ["--key-file", str(key_file), "--control-socket", str(directory / "control.sock")]
+    child = Child([*command, "--access-log", "-", *flags], directory=directory)
     try:
         listening = child.wait_for_line(r"listening on http://\S+:(\d+)")
     except BaseException:

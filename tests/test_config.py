@@ -57,6 +57,7 @@ def test_every_setting_can_come_from_flag_environment_and_file(file: Path) -> No
         "trusted_proxies": ["10.0.0.1/32"],
         "log_level": "debug",
         "cdn_loop_id": "x",
+        "user": "root",
     }
     for setting in catalogue().values():
         default = 3 if setting.name == "workers" else 2048

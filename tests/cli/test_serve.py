@@ -258,6 +258,18 @@ def test_a_port_in_use_is_named_with_what_to_do(directory: Path) -> None:
     assert ended.stdout == ""
 
 
+def test_a_port_that_only_root_may_bind_is_named_with_what_to_do(directory: Path) -> None:
+    from_here_on_free = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if not from_here_on_free:
+        return  # here nobody needs a privilege for any port
+    port = from_here_on_free - 1
+    ended = run_unprivileged(directory, "serve", "--key-file", "keys", "--listen", f"127.0.0.1:{port}")
+    assert ended.returncode == 2
+    (line,) = error_lines(ended)
+    assert "expected an address this user may bind" in line
+    assert "CAP_NET_BIND_SERVICE" in line
+
+
 def test_a_second_proxy_can_not_share_the_port_of_the_first(relay: Relay, directory: Path) -> None:
     address = f"127.0.0.1:{relay.port}"
     ended = run(directory, "serve", "--key-file", "keys", "--listen", address, status=2)
@@ -296,8 +308,9 @@ def test_an_unreadable_key_file_is_named(directory: Path) -> None:
 
 
 def run_unprivileged(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which let root read every file."""
-    prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    """Run without what lets root read every file and bind every port."""
+    without = "--bounding-set=-dac_override,-dac_read_search,-net_bind_service"
+    prefix = ["setpriv", without] if os.geteuid() == 0 else []
     return subprocess.run(
         [*prefix, *FINGERPOST, *arguments],
         capture_output=True,

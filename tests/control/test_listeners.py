@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fingerpost.control.listeners import descriptors_needed, open_listeners
+from fingerpost.control.listeners import Listeners, descriptors_needed
 from fingerpost.errors import ConfigError
 
 
@@ -16,7 +16,7 @@ def port_of(address: str) -> int:
 
 
 def test_port_0_becomes_a_real_port_that_accepts() -> None:
-    (listener,) = open_listeners(["127.0.0.1:0"])
+    (listener,) = Listeners(["127.0.0.1:0"], 1)
     with listener.sockets[0], socket.create_connection(("127.0.0.1", port_of(listener.address)), timeout=5):
         listener.sockets[0].settimeout(5)
         accepted, _ = listener.sockets[0].accept()
@@ -24,31 +24,31 @@ def test_port_0_becomes_a_real_port_that_accepts() -> None:
 
 
 def test_listeners_are_not_blocking_and_not_inherited_by_accident() -> None:
-    (listener,) = open_listeners(["127.0.0.1:0"])
+    (listener,) = Listeners(["127.0.0.1:0"], 1)
     with listener.sockets[0]:
         assert not listener.sockets[0].getblocking()
         assert not os.get_inheritable(listener.sockets[0].fileno())
 
 
 def test_ipv4_and_ipv6_share_a_port_because_ipv6_listeners_are_ipv6_only() -> None:
-    (six,) = open_listeners(["[::]:0"])
+    (six,) = Listeners(["[::]:0"], 1)
     with six.sockets[0]:
-        (four,) = open_listeners([f"0.0.0.0:{port_of(six.address)}"])
+        (four,) = Listeners([f"0.0.0.0:{port_of(six.address)}"], 1)
         four.close()
         assert six.address.startswith("[::]:")
 
 
 def test_a_port_that_somebody_listens_on_is_refused_although_both_would_share_it() -> None:
-    (first,) = open_listeners(["127.0.0.1:0"])
+    (first,) = Listeners(["127.0.0.1:0"], 1)
     with first.sockets[0], pytest.raises(ConfigError) as caught:
-        open_listeners([first.address])
+        Listeners([first.address], 1)
     assert caught.value.key == "listen"
     assert caught.value.value == first.address
     assert "choose another port" in caught.value.accepted
 
 
 def test_each_worker_gets_a_socket_of_its_own_and_connections_are_spread_over_them() -> None:
-    (listener,) = open_listeners(["127.0.0.1:0"], 3)
+    (listener,) = Listeners(["127.0.0.1:0"], 3)
     address = ("127.0.0.1", port_of(listener.address))
     assert {listening.getsockname() for listening in listener.sockets} == {address}
     clients = [socket.create_connection(address, timeout=5) for _ in range(200)]
@@ -73,7 +73,7 @@ def accept_all(listening: socket.socket) -> list[socket.socket]:
 
 
 def test_however_many_workers_there_are_every_socket_is_somebodys() -> None:
-    (listener,) = open_listeners(["127.0.0.1:0"], 4)
+    (listener,) = Listeners(["127.0.0.1:0"], 4)
     for count in (1, 2, 3, 4):
         shares = [listener.share(number, count) for number in range(count)]
         assert sorted(sock.fileno() for share in shares for sock in share) == sorted(
@@ -87,14 +87,14 @@ def test_however_many_workers_there_are_every_socket_is_somebodys() -> None:
 
 
 def test_a_port_that_all_workers_of_another_proxy_share_is_refused() -> None:
-    (first,) = open_listeners(["127.0.0.1:0"], 3)
+    (first,) = Listeners(["127.0.0.1:0"], 3)
     with pytest.raises(ConfigError, match="choose another port"):
-        open_listeners([first.address], 3)
+        Listeners([first.address], 3)
     first.close()
 
 
 def test_a_port_in_time_wait_can_be_listened_on_again() -> None:
-    (listener,) = open_listeners(["127.0.0.1:0"])
+    (listener,) = Listeners(["127.0.0.1:0"], 1)
     with (
         listener.sockets[0],
         socket.create_connection(("127.0.0.1", port_of(listener.address)), timeout=5) as client,
@@ -103,22 +103,22 @@ def test_a_port_in_time_wait_can_be_listened_on_again() -> None:
         accepted, _ = listener.sockets[0].accept()
         accepted.close()  # the side that closes first waits
         assert client.recv(1) == b""
-    (again,) = open_listeners([listener.address])
+    (again,) = Listeners([listener.address], 1)
     again.close()
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
-        open_listeners(["192.0.2.1:8080"])
+        Listeners(["192.0.2.1:8080"], 1)
     assert "an address of this machine" in caught.value.accepted
 
 
 def test_when_one_address_fails_none_stays_open() -> None:
-    (free,) = open_listeners(["127.0.0.1:0"])
+    (free,) = Listeners(["127.0.0.1:0"], 1)
     free.close()
     with pytest.raises(ConfigError):
-        open_listeners([free.address, "192.0.2.1:8080"])
-    open_listeners([free.address])[0].close()
+        Listeners([free.address, "192.0.2.1:8080"], 1)
+    Listeners([free.address], 1).close()
 
 
 def with_limits(soft: int, hard: int, wanted: int) -> str:

@@ -22,16 +22,19 @@ from fingerpost.dataplane.settings import WorkerSettings
 
 SUPERVISE = """
 import asyncio, json, logging, sys
-from fingerpost.control.listeners import open_listeners
+from fingerpost.config import load
+from fingerpost.config.files import Secrets
+from fingerpost.control.listeners import Listeners
+from fingerpost.control.plan import Plan
 from fingerpost.control.supervisor import Supervisor
 
 logging.basicConfig(level="INFO", format="%(levelname)s %(message)s")
-orders = json.loads(sys.argv[1])
+flags, keys = json.loads(sys.argv[1])
+plan = Plan(load(flags, {}).settings, Secrets(keys, None), None, 100, [])
 worker = [sys.executable, "-c", sys.argv[2]]
-count = int(sys.argv[3])
-listeners = open_listeners(["127.0.0.1:0", "127.0.0.1:0"], count)
-on_ready = lambda: print("ready", *[listener.address for listener in listeners], flush=True)
-sys.exit(asyncio.run(Supervisor(orders, listeners, on_ready, count, command=worker).run()))
+listeners = Listeners(["127.0.0.1:0", "127.0.0.1:0"], plan.settings.workers)
+on_ready = lambda listeners: print("ready", *[listener.address for listener in listeners], flush=True)
+sys.exit(asyncio.run(Supervisor(plan, lambda: plan, listeners, on_ready, command=worker).run()))
 """
 
 WORKER = """
@@ -39,7 +42,7 @@ import json, os, select, signal, sys
 from fingerpost.dataplane.mailbox import Mailbox
 
 box = Mailbox(int(sys.argv[1]))
-settings, listeners = box.receive_start()
+settings, listeners, _ = box.receive_start()
 for address, listening in listeners:
     assert "%s:%d" % listening.getsockname() == address and not listening.getblocking()
 def say(*words):
@@ -108,14 +111,9 @@ while True:
 )
 
 
-def orders(keys: str = "", drain_timeout_s: float = 20) -> dict[str, object]:
-    settings = load({"drain_timeout_s": drain_timeout_s, "workers": 1}, {}).settings
-    return worker_orders(settings, Secrets(keys, None), ["127.0.0.1:1"], 100)
-
-
 def supervised(worker: str, count: int = 1, keys: str = "", drain_timeout_s: float = 20) -> Child:
-    text = json.dumps(orders(keys, drain_timeout_s))
-    return Child([sys.executable, "-c", SUPERVISE, text, worker, str(count)])
+    flags = {"workers": count, "drain_timeout_s": drain_timeout_s}
+    return Child([sys.executable, "-c", SUPERVISE, json.dumps([flags, keys]), worker])
 
 
 def pids(child: Child) -> list[int]:
@@ -124,8 +122,9 @@ def pids(child: Child) -> list[int]:
 
 
 def test_the_orders_are_exactly_what_a_worker_takes() -> None:
-    assert set(orders()) == {field.name for field in fields(WorkerSettings)}
-    WorkerSettings(**json.loads(json.dumps(orders())))
+    orders = worker_orders(load({}, {}).settings, Secrets("", None), ["127.0.0.1:1"], 100)
+    assert set(orders) == {field.name for field in fields(WorkerSettings)}
+    WorkerSettings(**json.loads(json.dumps(orders)))
 
 
 def test_a_signal_drains_and_a_drained_worker_means_success() -> None:
@@ -155,6 +154,13 @@ def test_a_worker_that_does_not_stop_is_killed() -> None:
         child.wait_for_line("^ready ")
         child.process.send_signal(signal.SIGTERM)
         child.wait_for_line("^told drain$")
+        assert child.stop() == 0
+
+
+def test_two_signals_in_one_moment_are_no_patience_at_all() -> None:
+    with supervised(STUBBORN) as child:
+        child.wait_for_line("^ready ")
+        child.process.send_signal(signal.SIGINT)
         assert child.stop() == 0
 
 

@@ -87,3 +87,28 @@ def test_a_port_is_free_again_when_all_workers_have_gone(new_relay: NewRelay) ->
     assert relay.stop() == 0
     with socket.create_server(("127.0.0.1", relay.port)):
         pass
+
+
+def served(relay: Relay, app: Origin, wire: Wire) -> bool:
+    """Whether a connection gets what it asks for, and not 503."""
+    try:
+        wire.send(request(relay.host(app.target)))
+        return wire.read_response().status == 200
+    except OSError:
+        return False
+
+
+def test_limits_hold_for_all_workers_together(new_relay: NewRelay, app: Origin) -> None:
+    relay = new_relay("--workers", "3", "--max-connections", "12", "--max-connections-per-client", "7")
+    with ExitStack() as opened:
+
+        def connect(source: str) -> Wire:
+            sock = socket.create_connection(("127.0.0.1", relay.port), timeout=10, source_address=(source, 0))
+            return opened.enter_context(Wire(sock))
+
+        # One after the other: two workers that accept in the same moment may both take the last place.
+        assert sum(served(relay, app, connect("127.0.0.1")) for _ in range(20)) == 7
+        assert sum(served(relay, app, connect("127.0.0.2")) for _ in range(20)) == 5
+        os.kill(min(descendants(relay.child.process.pid)), signal.SIGKILL)
+        until(lambda: served(relay, app, connect("127.0.0.3")), "who was lost is not counted any more")
+    assert relay.stop() == 0

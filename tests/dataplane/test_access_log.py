@@ -227,3 +227,25 @@ def test_a_reader_of_the_log_that_goes_stops_nobody(app: Origin, new_relay: NewR
 
     assert ask(relay, request(relay.host(app.target)))[0].status == 200
     assert relay.stop() == 0
+
+
+def test_the_lines_of_several_workers_stay_whole_in_a_pipe(new_relay: NewRelay) -> None:
+    relay = new_relay("--workers", "4")
+    refused = request(f"nothing.{DOMAIN}", "/" + "x" * 200) * 300
+
+    def ask() -> None:
+        for _ in range(10):
+            with Wire(relay.connection()) as wire:
+                wire.send(refused)
+                for _ in range(300):
+                    assert wire.read_response().status == 404
+
+    clients = [threading.Thread(target=ask) for _ in range(6)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    relay.child.wait_for(lambda: len([line for line in relay.child.stdout if "xxx" in line]) >= 18_000, "all lines")
+    lines = [line for line in relay.child.stdout if "listening on" not in line]
+    assert len(lines) == 18_000
+    assert {json.loads(line)["status"] for line in lines} == {404}

@@ -151,6 +151,29 @@ def test_a_request_that_was_on_its_way_is_still_served(new_relay: NewRelay, app:
     assert ended(relay) == 0
 
 
+def test_whom_the_kernel_had_queued_is_still_served(new_relay: NewRelay, app: App) -> None:
+    relay = new_relay()
+    pid = worker_pid(relay)
+    os.kill(pid, signal.SIGSTOP)
+    with relay.connection() as asking, relay.connection() as silent:
+        asking.sendall(request(relay, app.target))
+        relay.child.process.send_signal(signal.SIGTERM)
+        relay.child.wait_for_line("draining")
+        os.kill(pid, signal.SIGCONT)
+        with app.accept() as served:
+            read_head(served)
+            silent.sendall(request(relay, app.target))
+            served.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            assert read_response(asking)[0] == 200
+        with app.accept() as served:
+            read_head(served)
+            served.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            assert read_response(silent)[0] == 200
+        asking.close()
+        silent.close()
+    assert ended(relay) == 0
+
+
 def test_tunnels_may_finish(new_relay: NewRelay, app: App) -> None:
     relay = new_relay()
     with tunnel(relay, app) as (client, served):

@@ -169,6 +169,16 @@ def test_connections_beyond_the_most_in_all_get_503(new_relay: NewRelay, app: Or
         wire.sock.close()
 
 
+def test_a_flood_beyond_the_limit_is_one_line_in_the_log(new_relay: NewRelay) -> None:
+    relay = new_relay("--max-connections", "1")
+    with Wire(relay.connection()), contextlib.ExitStack() as opened:
+        for _ in range(100):
+            with Wire(opened.enter_context(relay.connection())) as wire:
+                assert wire.read_response().status == 503
+    relay.child.wait_for_line("new connections get 503: max_connections \\(1\\) is reached")
+    assert relay.stderr.count("new connections get 503") == 1
+
+
 def is_served(relay: Relay, app: Origin, source: str = "127.0.0.1") -> bool:
     """Whether a new connection from ``source`` gets what it asks for."""
     sock = socket.create_connection(("127.0.0.1", relay.port), timeout=10, source_address=(source, 0))

@@ -25,6 +25,12 @@ COMMANDS = {
     "seal": CommandSource("fingerpost.cli.labels", "seal_command", "Print the URL of a target."),
     "open": CommandSource("fingerpost.cli.labels", "open_command", "Print what a label or URL says."),
     "check": CommandSource("fingerpost.cli.serve", "check", "Validate all that serve would use."),
+    "status": CommandSource("fingerpost.cli.control", "status", "Show a running proxy and its workers."),
+    "reload": CommandSource("fingerpost.cli.control", "reload_command", "Let a running proxy read its settings anew."),
+    "upgrade": CommandSource(
+        "fingerpost.cli.control", "upgrade", "Let the installed version take over from a running one."
+    ),
+    "stop": CommandSource("fingerpost.cli.control", "stop", "Let a running proxy finish and end."),
     "demo": CommandSource("fingerpost.cli.demo", "demo", "Try it: sample apps and a proxy, with links."),
     "bench": CommandSource("fingerpost.cli.bench", "bench", "Measure it, beside others."),
     "completion": CommandSource("fingerpost.cli.completion", "completion", "Print a shell completion script."),

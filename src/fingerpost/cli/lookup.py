@@ -36,6 +36,12 @@ class Lookup:
         """The key file's path."""
         return os.path.expanduser(self._find("key_file") or default_key_file())
 
+    @property
+    def control_socket(self) -> str | None:
+        """Where a running proxy answers, if that is set."""
+        path = self._find("control_socket")
+        return None if path is None else os.path.expanduser(path)
+
     def public_url(self, domain: str) -> str | None:
         """What clients see in front of a label's place; None for https at its own port.
 

@@ -1,22 +1,31 @@
 """The commands `serve` and `check`: their flags come from the definition of the settings."""
 
+import functools
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import click
 
 from fingerpost.config import Configuration, Settings, catalogue, load
 from fingerpost.config.files import read_files
 from fingerpost.config.settings import shown
-from fingerpost.control.keywatch import KeyWatch
-from fingerpost.control.listeners import Listener, descriptors_needed, hard_limit, make_room, open_listeners
-from fingerpost.control.orders import share, worker_orders
+from fingerpost.control.listeners import Listener, Listeners
 from fingerpost.control.pidfile import PidFile
+from fingerpost.control.place import default_path
+from fingerpost.control.plan import Sources, room_for
+from fingerpost.control.privileges import become, identity
+from fingerpost.control.systemd import given_listeners
+from fingerpost.defaults import PREDECESSOR_VARIABLE
 from fingerpost.errors import ConfigError, ConfigProblemsError, FingerpostError
+
+if TYPE_CHECKING:
+    from fingerpost.control.commands import CommandSocket
+    from fingerpost.control.upgrade import Predecessor
 
 log = logging.getLogger("fingerpost")
 
@@ -74,39 +83,64 @@ def serve(config: str | None, **flags: object) -> None:
 
     Prints one line for each listener when it accepts connections.
     """
-    configuration = load(flags, os.environ, config)
-    settings = configuration.settings
+    given = given_listeners(os.environ)
+    predecessor = _find_predecessor()
+    sources = Sources(flags, os.environ, config)
+    plan = sources.read()
+    settings = plan.settings
     _log_to_stderr(settings.log_level)
-    keys = KeyWatch(configuration.settings.key_file)  # before the keys are read, so that no change is missed
-    files = read_files(configuration)
-    for warning in files.warnings:
+    for warning in plan.warnings:
         log.warning(warning)
     pid_file = PidFile(settings.pid_file) if settings.pid_file else None
-    if pid_file:
+    if pid_file and predecessor is None:
         pid_file.refuse_if_held()
-    max_connections = _make_room(settings, log.warning)
-    listeners = open_listeners(settings.listen, settings.workers)
+    listeners = plan.listeners(given if predecessor is None else predecessor.listeners)
+
+    if settings.user and become(identity(settings.user), settings.user):
+        plan = sources.read()  # whether that user can read and write what it must shows now, and not at a reload
+    if predecessor is not None:
+        for unwanted in predecessor.listeners.without(listeners):
+            unwanted.close()
 
     # Only now: asyncio is the larger part of the start, and a mistake in a setting should show at once.
     import asyncio
 
     from fingerpost.control.supervisor import Supervisor
 
-    def on_ready() -> None:
-        if pid_file:
+    def on_ready(added: Iterable[Listener]) -> None:
+        if pid_file and not pid_file.is_written:
             pid_file.write()
-        for listener in listeners:
+        for listener in added:
             click.echo(_announcement(listener, settings))
 
-    addresses = [listener.address for listener in listeners]
-    orders = worker_orders(settings, files.secrets, addresses, max_connections)
-    watched = keys if files.secrets.keys else None
+    commands = functools.partial(_open_commands, settings, take_over=predecessor is not None)
     try:
-        status = asyncio.run(Supervisor(orders, listeners, on_ready, settings.workers, watched).run())
+        status = asyncio.run(Supervisor(plan, sources.read, listeners, on_ready, commands, predecessor).run())
     finally:
         if pid_file:
             pid_file.remove()
     sys.exit(status)
+
+
+def _find_predecessor() -> "Predecessor | None":
+    """The version to take over from; asked only where there is one, for what it needs takes a while to import."""
+    if PREDECESSOR_VARIABLE not in os.environ:
+        return None
+    from fingerpost.control.upgrade import Predecessor
+
+    return Predecessor.find(os.environ.pop(PREDECESSOR_VARIABLE))
+
+
+def _open_commands(settings: Settings, *, take_over: bool) -> "CommandSocket | None":
+    from fingerpost.control.commands import CommandSocket
+
+    path = settings.control_socket or default_path()
+    if path is None:
+        log.warning(
+            "control_socket: there is no safe place for it, so fingerpost status, reload and stop can't be used"
+        )
+        return None
+    return CommandSocket(path, take_over=take_over)
 
 
 @click.command(cls=SettingsCommand, epilog=f"{_SOURCES}\n\n{_CHECK_EXAMPLES}")
@@ -122,7 +156,7 @@ def check(config: str | None, as_json: bool, **flags: object) -> None:
         warnings += read_files(configuration).warnings
         if configuration.settings.pid_file:
             PidFile(configuration.settings.pid_file).refuse_if_held()
-        _make_room(configuration.settings, warnings.append)
+        room_for(configuration.settings, warnings)
     except FingerpostError as error:
         if as_json:
             click.echo(json.dumps({"ok": False, "problems": _problems(error)}, indent=2))
@@ -130,7 +164,7 @@ def check(config: str | None, as_json: bool, **flags: object) -> None:
         raise
     for address in configuration.settings.listen:
         try:
-            open_listeners([address])[0].close()
+            Listeners([address], 1).close()
         except ConfigError as error:
             warnings.append(str(error))
     if as_json:
@@ -139,20 +173,6 @@ def check(config: str | None, as_json: bool, **flags: object) -> None:
         _print_table(configuration)
         for warning in warnings:
             click.echo(f"warning: {warning}", err=True)
-
-
-def _make_room(settings: Settings, warn: Callable[[str], object]) -> int:
-    """How many connections one worker has room for."""
-    wanted = share(settings.max_connections, settings.workers)
-    fitting = make_room(wanted)
-    if fitting < wanted:
-        each = f" in each of {settings.workers} workers" if settings.workers > 1 else ""
-        warn(
-            f"max_connections lowered from {settings.max_connections} to {fitting * settings.workers}: {wanted} "
-            f"connections{each} need {descriptors_needed(wanted)} open files and the hard limit is {hard_limit()}; "
-            "raise it (ulimit -Hn, systemd: LimitNOFILE=) or lower max_connections"
-        )
-    return fitting
 
 
 def _announcement(listener: Listener, settings: Settings) -> str:

@@ -88,6 +88,8 @@ def _other_files(settings: Settings) -> list[ConfigError]:
         problems.append(ConfigError("upstream_ca", settings.upstream_ca, f"a PEM file of certificates ({reason})"))
     if settings.access_log not in (None, "-") and (reason := _why_not_writable(settings.access_log)):
         problems.append(ConfigError("access_log", settings.access_log, f"a file that can be written ({reason})"))
+    if settings.control_socket is not None and (reason := _why_not_writable(settings.control_socket)):
+        problems.append(ConfigError("control_socket", settings.control_socket, f"a place for a socket ({reason})"))
     if settings.pid_file is not None and (reason := _why_not_writable(settings.pid_file)):
         problems.append(ConfigError("pid_file", settings.pid_file, f"a file that can be written ({reason})"))
     return problems

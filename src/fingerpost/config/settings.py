@@ -202,6 +202,25 @@ class Settings(BaseModel):
         "Set it when an init system or a script needs the process id to send SIGTERM to.",
     )
 
+    control_socket: Path | None = _setting(
+        "Process",
+        None,
+        "FILE",
+        "a path",
+        "A Unix socket for its owner alone, over which fingerpost status, reload, upgrade and stop reach the proxy.",
+        "Set it where the commands run in another environment than the proxy; else they find it by themselves.",
+        shown="below /run/fingerpost, $XDG_RUNTIME_DIR or /tmp",
+    )
+
+    user: Annotated[str, AfterValidator(values.user)] | None = _setting(
+        "Process",
+        None,
+        "USER[:GROUP]",
+        values.USER_FORM,
+        "Become this user once the listeners are open; only root can.",
+        "Set it where no service manager starts the proxy as a user of its own.",
+    )
+
     max_head_bytes: Count = _count(
         "Limits",
         32768,
@@ -315,6 +334,12 @@ class Settings(BaseModel):
         30,
         "For exchanges and tunnels to finish after SIGTERM; then they are cut.",
         "Raise it for long downloads, and your init system's patience with it.",
+        least=0,
+    )
+    retire_timeout_s: Seconds = _seconds(
+        300,
+        "For what workers that a reload or an upgrade has replaced can't hand over to finish; then it is cut.",
+        "Raise it for longer downloads; until then the old workers stay.",
         least=0,
     )
 

@@ -3,8 +3,10 @@
 All raise ValueError with words that complete "expected …", so that a problem names the accepted form.
 """
 
+import grp
 import ipaddress
 import os
+import pwd
 import re
 from urllib.parse import urlsplit
 
@@ -20,6 +22,8 @@ CIDR_FORM = "an address or a network such as 10.0.0.0/8 or fd00::/8"
 DESTINATION_FORM = "CIDR[:PORTS], such as 10.0.0.0/8, 10.0.0.0/8:80,8000-8999 or [fd00::/8]:443"
 URL_FORM = "http:// or https:// with a host, perhaps a port and nothing more, such as https://apps.example.com"
 TOKEN_FORM = "1 to 64 letters, digits or !#$%&'*+-.^_`|~ (a token, RFC 9110 §5.6.2)"  # noqa: S105 (a grammar rule)
+
+USER_FORM = "USER or USER:GROUP, names that this machine knows or numbers"
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)
@@ -102,6 +106,19 @@ def token(text: str) -> str:
     if not _TOKEN.fullmatch(text):
         raise ValueError(TOKEN_FORM)
     return text
+
+
+def user(text: str) -> str:
+    """``USER[:GROUP]`` as names or numbers of this machine."""
+    name, separator, group = text.strip().partition(":")
+    try:
+        if not name.isdigit():
+            pwd.getpwnam(name)
+        if separator and not group.isdigit():
+            grp.getgrnam(group)
+    except KeyError:
+        raise ValueError(USER_FORM) from None
+    return text.strip()
 
 
 def path(text: str) -> str:

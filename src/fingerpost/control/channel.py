@@ -1,6 +1,7 @@
-"""The supervisor's end of a socketpair to a worker: JSON lines, descriptors with them, and no waiting for anybody.
+"""The supervisor's end of a socketpair: JSON lines, descriptors with them, and no waiting for anybody.
 
-What the lines say is written down in `fingerpost.control.worker`; the worker's end is `fingerpost.dataplane.mailbox`.
+At the other end is a worker (`fingerpost.control.worker` has what the lines say, `fingerpost.dataplane.mailbox` is its
+end) or, while one version takes over from another, another supervisor (`fingerpost.control.upgrade`).
 """
 
 import asyncio
@@ -19,12 +20,12 @@ _MAX_DESCRIPTORS = 250  # in one message the kernel takes 253 (SCM_MAX_FD)
 
 
 class Channel:
-    """Messages to and from one worker.
+    """Messages to and from one process.
 
     Args:
         sock: The connected Unix stream socket, which the channel owns from now on.
-        on_message: Called with each message.
-        on_end: Called once, when nothing can be read any more: with the reason if the worker is at fault, else None.
+        on_message: Called with each message; its ``descriptors`` are those that came with it, and the callee's.
+        on_end: Called once, when nothing can be read any more: with the reason if the other side is at fault.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Channel:
         self._on_message = on_message
         self._on_end = on_end
         self._received = bytearray()
+        self._descriptors: list[int] = []
         self._unsent: deque[tuple[memoryview, list[int]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._read)
@@ -45,7 +47,7 @@ class Channel:
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send a message; the descriptors go with it, in order, and stay the caller's.
 
-        The message says how many they are, so that the worker can tell which belong to which.
+        The message says how many they are, so that the other side can tell which belong to which.
         """
         if self._socket.fileno() < 0 or sum(len(data) for data, _ in self._unsent) > MAX_WAITING_BYTES:
             return
@@ -78,11 +80,12 @@ class Channel:
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(_READ_BYTES)
+            data, descriptors, _, _ = socket.recv_fds(self._socket, _READ_BYTES, _MAX_DESCRIPTORS)
         except BlockingIOError:
             return
         except OSError:
-            data = b""  # the end, with something of ours unread
+            data, descriptors = b"", []  # the end, with something of ours unread
+        self._descriptors += descriptors
         if not data:
             self._end(None)
             return
@@ -93,10 +96,14 @@ class Channel:
             if len(rest) > MAX_LINE_BYTES:
                 raise ValueError("a line without an end")
             messages = [json.loads(line) for line in lines]
+            if not all(isinstance(message, dict) for message in messages):
+                raise ValueError("no object")
         except ValueError as error:
             self._end(f"sent what is no message ({error})")
             return
         for message in messages:
+            if count := message.get("descriptors", 0):
+                message["descriptors"], self._descriptors = self._descriptors[:count], self._descriptors[count:]
             self._on_message(message)
 
     def _flush(self) -> None:

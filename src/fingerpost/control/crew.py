@@ -6,11 +6,15 @@ worker dies is served by the next one.
 
 import asyncio
 import logging
+import socket
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from fingerpost.control.listeners import Listener
+from fingerpost.control.tally import TallyMemory
 from fingerpost.control.worker import WorkerProcess, worker_command
+from fingerpost.errors import FingerpostError
 
 LOOK_S = 0.5
 """How often beats are counted: as often as a worker beats."""
@@ -18,8 +22,6 @@ LOOK_S = 0.5
 MAX_MISSED_BEATS = 10
 """So many looks without a beat, and a worker counts as hung. Looks and not seconds: when the whole machine was
 suspended, or the supervisor itself stopped, none of them is at fault."""
-
-DRAIN_GRACE_S = 5.0  # on top of drain_timeout_s, which workers keep themselves
 
 _STEADY_S = 1.0
 _FIRST_PAUSE_S = 0.1
@@ -52,6 +54,10 @@ class Post:
         return min(_LONGEST_PAUSE_S, float(_FIRST_PAUSE_S * 2 ** min(self._early_deaths - 1, 30)))
 
 
+class CrewError(FingerpostError):
+    """A crew that can't begin its work; the message says which worker failed and how."""
+
+
 class Crew:
     """Workers with the same orders.
 
@@ -59,17 +65,28 @@ class Crew:
         orders: What each is told, by the names of its settings.
         listeners: Open, with at least ``count`` sockets each; they stay the caller's.
         count: How many workers.
+        memory: Where they count their clients together, if they are several.
         command: Starts a worker, without the descriptor at its end.
+
+    Attributes:
+        past: What workers that were replaced had counted.
     """
 
     def __init__(
-        self, orders: dict[str, Any], listeners: Sequence[Listener], count: int, command: Sequence[str] | None = None
+        self,
+        orders: dict[str, Any],
+        listeners: Sequence[Listener],
+        count: int,
+        memory: TallyMemory | None = None,
+        command: Sequence[str] | None = None,
     ) -> None:
         self.orders = orders
         self.posts = [Post(number) for number in range(count)]
+        self.past: Counter[str] = Counter()
         self._listeners = list(listeners)
+        self._memory = memory
         self._command = command or worker_command()
-        self._leaving = False
+        self.leaving = False
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -77,48 +94,75 @@ class Crew:
         """Those that run."""
         return [post.worker for post in self.posts if post.worker is not None and post.worker.status is None]
 
-    async def start(self) -> bool:
-        """Start everybody; from then on whoever dies or hangs is replaced.
+    async def start(self) -> None:
+        """Start everybody, and return when all accept connections; from then on whoever dies or hangs is replaced.
 
-        Returns:
-            Whether all of them accept connections. If not, all are stopped, and what was wrong is in the log.
+        Returns at once if it is told to leave meanwhile.
+
+        Raises:
+            CrewError: One of them doesn't get ready; all are stopped by then.
         """
         try:
             workers = [self._man(post) for post in self.posts]
         except OSError as error:
-            log.error("a worker can't be started: %s; stopping", error.strerror)
             await self.stop()
-            return False
-        ready = all(await asyncio.gather(*(worker.until_ready() for worker in workers)))
-        if self._leaving:
-            return False
-        if not ready:
-            for worker in workers:
-                if worker.status is not None:
-                    log.error("%s %s; stopping", _name(worker), worker.how_it_ended())
+            raise CrewError(f"a worker can't be started: {error.strerror}") from error
+        ready = await asyncio.gather(*(worker.until_ready() for worker in workers))
+        if self.leaving:
+            return
+        if not all(ready):
+            failed = [worker for worker in workers if worker.status is not None]
             await self.stop()
-            return False
+            raise CrewError("; ".join(f"{_name(worker)} {worker.how_it_ended()}" for worker in failed))
         self._tasks = [
             asyncio.create_task(self._keep(post, worker)) for post, worker in zip(self.posts, workers, strict=True)
         ]
         self._tasks.append(asyncio.create_task(self._look_for_hung()))
-        return True
+
+    def totals(self) -> Counter[str]:
+        """What its workers have counted, those included that have ended."""
+        counted = Counter(self.past)
+        for post in self.posts:
+            if post.worker is not None:
+                counted.update(post.worker.totals)
+        return counted
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send the same to everybody who runs."""
         for worker in self.workers:
             worker.send(message)
 
-    async def drain(self) -> bool:
-        """Let everybody finish what runs.
+    def adopt(self, count: int) -> list[socket.socket]:
+        """Make ready to take over connections from so many other workers.
+
+        Returns:
+            A socket for each of them, through which it hands over; they are the caller's.
+        """
+        heirs = []
+        workers = self.workers
+        for number in range(count if workers else 0):
+            theirs, ours = socket.socketpair()
+            with ours:
+                workers[number % len(workers)].send({"type": "adopt"}, [ours.fileno()])
+            heirs.append(theirs)
+        return heirs
+
+    async def drain(self, patience_s: float, heirs: Sequence[socket.socket] = ()) -> bool:
+        """Let everybody finish what runs. Asked again, it is the new patience that counts.
+
+        Args:
+            patience_s: When it is over, what still runs is cut.
+            heirs: One for each worker, who hands its connections over there; closed when that is said.
 
         Returns:
             Whether all ended as they should.
         """
         self._leave()
         workers = self.workers
-        for worker in workers:
-            worker.drain(self.orders["drain_timeout_s"] + DRAIN_GRACE_S)
+        for number, worker in enumerate(workers):
+            worker.drain(patience_s, [heirs[number].fileno()] if number < len(heirs) else [])
+        for heir in heirs:
+            heir.close()
         return await self._until_gone(workers)
 
     async def stop(self) -> None:
@@ -130,17 +174,28 @@ class Crew:
         await self._until_gone(workers)
 
     def _man(self, post: Post) -> WorkerProcess:
-        shares = [
-            (listener, sock) for listener in self._listeners for sock in listener.share(post.number, len(self.posts))
-        ]
-        post.worker = WorkerProcess(
-            post.number,
-            self._command,
-            self.orders | {"number": post.number},
-            [listener.address for listener, _ in shares],
-            [sock.fileno() for _, sock in shares],
-        )
+        count = len(self.posts)
+        shares = [(listener, sock) for listener in self._listeners for sock in listener.share(post.number, count)]
+        descriptors = [sock.fileno() for _, sock in shares]
+        start: dict[str, Any] = {
+            "settings": self.orders | {"number": post.number},
+            "listeners": [listener.address for listener, _ in shares],
+        }
+        memory = self._memory if count > 1 else None
+        row = None if memory is None else memory.take()
+        if memory is not None and row is not None:
+            start["tally"] = memory.describe(row)
+            descriptors.append(memory.descriptor)
+        try:
+            post.worker = WorkerProcess(post.number, self._command, start, descriptors, lambda: self._wipe(row))
+        except OSError:
+            self._wipe(row)
+            raise
         return post.worker
+
+    def _wipe(self, row: int | None) -> None:
+        if self._memory is not None and row is not None:
+            self._memory.give_back(row)
 
     async def _keep(self, post: Post, worker: WorkerProcess) -> None:
         """Replace whoever dies at this post."""
@@ -152,7 +207,8 @@ class Crew:
             await asyncio.sleep(pause_s)
             while True:
                 try:
-                    worker = self._man(post)
+                    dead, worker = worker, self._man(post)
+                    self.past.update(dead.totals)
                     break
                 except OSError as error:
                     log.error("worker %d can't be started: %s", post.number, error.strerror)
@@ -168,7 +224,7 @@ class Crew:
                     worker.abort(f"was silent for {MAX_MISSED_BEATS * LOOK_S:g} s")
 
     def _leave(self) -> None:
-        self._leaving = True
+        self.leaving = True
         for task in self._tasks:
             task.cancel()
 

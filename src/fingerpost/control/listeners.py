@@ -3,7 +3,7 @@
 import errno
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from fingerpost.errors import ConfigError
@@ -28,28 +28,40 @@ class Listener:
     They stay open for as long as the address is served, whatever becomes of workers: what waits in a socket's queue
     waits for the next worker that takes it.
 
+    Args:
+        sockets: Listening, all at the same address.
+        given: Whether they were not opened by us but given by whoever started us.
+
     Attributes:
         address: ``ADDR:PORT``, with the real port if a free one was asked for.
-        sockets: Listening and non-blocking.
     """
 
-    def __init__(self, listening: socket.socket) -> None:
-        self.sockets = [listening]
-        host, port = listening.getsockname()[:2]
+    def __init__(self, sockets: Sequence[socket.socket], *, given: bool = False) -> None:
+        self.sockets = list(sockets)
+        self.given = given
+        host, port = self.sockets[0].getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def grow(self, count: int) -> None:
-        """Have at least so many sockets. There never get fewer: closing one would reset what waits in its queue.
+        """Have at least so many sockets. Fewer only by `shrink`, for closing one resets what waits in its queue.
 
         Raises:
             ConfigError: The kernel has no room for more.
         """
-        while len(self.sockets) < count:
+        while len(self.sockets) < count and not self.given:
             self.sockets.append(_listen(self.address, join=True))
 
+    def shrink(self, count: int) -> None:
+        """Go back to so many, when nobody is going to serve the others: what waits there would wait for ever."""
+        while len(self.sockets) > count:
+            self.sockets.pop().close()
+
     def share(self, number: int, count: int) -> list[socket.socket]:
-        """What worker ``number`` of ``count`` accepts from: usually one, more when there have been more workers."""
-        return self.sockets[number::count]
+        """What worker ``number`` of ``count`` accepts from: usually one socket of its own.
+
+        There are more when there have been more workers, and workers share them where fewer were given to us.
+        """
+        return self.sockets[number::count] or [self.sockets[number % len(self.sockets)]]
 
     def close(self) -> None:
         """Close all; workers that have them may still accept."""
@@ -57,25 +69,64 @@ class Listener:
             listening.close()
 
 
-def open_listeners(addresses: Sequence[str], count: int = 1) -> list[Listener]:
-    """Listen on every address, or on none of them.
+class Listeners:
+    """All listeners, by the address that they were asked for.
 
     Args:
         addresses: ``ADDR:PORT`` in canonical form.
         count: How many sockets each gets.
+        kept: Those of before: addresses that are among them are not opened again, and what was given to us stays.
 
     Raises:
-        ConfigError: An address is taken, forbidden or not this machine's.
+        ConfigError: An address is taken, forbidden or not this machine's. What was opened is closed again.
     """
-    with ExitStack() as opened:
-        listeners = []
-        for address in addresses:
-            listener = Listener(_listen(address))
-            opened.callback(listener.close)
-            listener.grow(count)
-            listeners.append(listener)
-        opened.pop_all()
-    return listeners
+
+    def __init__(self, addresses: Sequence[str], count: int, kept: "Listeners | None" = None) -> None:
+        before: dict[str, Listener] = {} if kept is None else kept.by_address
+        self.by_address: dict[str, Listener] = {key: one for key, one in before.items() if one.given}
+        self._undo = ExitStack()
+        with self._undo:
+            for number, address in enumerate(addresses):
+                # Two times port 0 are two addresses.
+                key = f"{address} {number}" if address.endswith(":0") else address
+                listener = before.get(key)
+                if listener is None:
+                    listener = Listener([_listen(address)])
+                    self._undo.callback(listener.close)
+                else:
+                    self._undo.callback(listener.shrink, len(listener.sockets))
+                listener.grow(count)
+                self.by_address[key] = listener
+            self._undo = self._undo.pop_all()
+
+    def give_up(self) -> None:
+        """Nobody is going to serve what was opened for these: close it, and nothing else."""
+        self._undo.close()
+
+    @classmethod
+    def of(cls, by_address: dict[str, Listener]) -> "Listeners":
+        """Those that somebody else has opened."""
+        listeners = cls([], 0)
+        listeners.by_address = by_address
+        return listeners
+
+    @property
+    def are_given(self) -> bool:
+        """Whether some were given to us."""
+        return any(listener.given for listener in self)
+
+    def __iter__(self) -> Iterator[Listener]:
+        """In the order of the setting."""
+        return iter(self.by_address.values())
+
+    def without(self, others: "Listeners") -> list[Listener]:
+        """Those that aren't among the others."""
+        return [listener for listener in self if listener not in others.by_address.values()]
+
+    def close(self) -> None:
+        """Close all."""
+        for listener in self:
+            listener.close()
 
 
 def _listen(address: str, *, join: bool = False) -> socket.socket:

@@ -21,6 +21,11 @@ class PidFile:
         self._path = path
         self._held: int | None = None
 
+    @property
+    def is_written(self) -> bool:
+        """Whether it is in place."""
+        return self._held is not None
+
     def refuse_if_held(self) -> None:
         """See that no other running instance has it; a stale file is no obstacle.
 

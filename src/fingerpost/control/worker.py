@@ -3,9 +3,12 @@
 Both speak JSON lines over a socketpair. The supervisor sends, the first together with the listening sockets'
 descriptors in the order of ``listeners``::
 
-    {"type": "start", "settings": {…}, "listeners": ["127.0.0.1:8080", …]}
+    {"type": "start", "settings": {…}, "listeners": ["127.0.0.1:8080", …], "tally": {…}}   the tally's memory is last
     {"type": "keys", "keys": …}  open labels with these from now on
-    {"type": "drain"}       accept nothing new, finish what runs, exit with 0
+    {"type": "drain", "patience_s": …}  accept nothing new, finish what runs, exit with 0; with a descriptor,
+                            hand over there what can be handed over
+    {"type": "adopt"}       take over connections that another worker hands over on the descriptor
+    {"type": "count"}       send the counters now, with those that take a while to count
     {"type": "stop"}        exit at once
 
 and the worker ``{"type": "ready"}`` when it accepts, ``{"type": "counters", …}`` twice a second, which is its
@@ -21,7 +24,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +34,12 @@ from fingerpost.control.channel import Channel
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 2.0
+DRAIN_GRACE_S = 5.0  # on top of the patience that it keeps itself
+COUNT_TIMEOUT_S = 1.0
 ABORT_TIMEOUT_S = 0.5  # for a hung worker to say where it hangs
+
+TOTALS = ("exchanges", "refused", "tunnels", "turned_away", "bugs")
+"""The counters that only grow."""
 
 log = logging.getLogger("fingerpost")
 
@@ -50,12 +59,13 @@ class WorkerProcess:
     Args:
         number: Its place in the crew, for messages.
         command: Starts it, without the descriptor at its end.
-        orders: Its settings.
-        addresses: ``ADDR:PORT`` of each listening socket.
-        descriptors: The listening sockets, in the same order.
+        start: The first message, without its type.
+        descriptors: Go with it.
+        on_end: Called when the process has ended.
 
     Attributes:
         pid: Its process id.
+        started_at: Monotonic seconds.
         ready_at: Since when it accepts connections (monotonic seconds), or None.
         counters: What it said last.
         missed_beats: For how many looks in a row nothing was heard of it; whoever looks counts.
@@ -66,22 +76,26 @@ class WorkerProcess:
         self,
         number: int,
         command: Sequence[str],
-        orders: dict[str, Any],
-        addresses: Sequence[str],
+        start: dict[str, Any],
         descriptors: Sequence[int],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.number = number
+        self.started_at = time.monotonic()
         self.ready_at: float | None = None
         self.counters: dict[str, Any] = {}
         self.missed_beats = 0
         self.status: int | None = None
         self._ready_or_ended = asyncio.Event()
         self._ended = asyncio.Event()
+        self._counted = asyncio.Event()
         self._overdue: str | None = None
         self._told_to_stop = False
+        self._on_end = on_end
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, ExitStack() as undo:
+            undo.callback(ours.close)
             # A process group of its own: Ctrl-C in a terminal is for the supervisor, which then drains.
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno())],
@@ -89,21 +103,35 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 process_group=0,
             )
-        self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
+            undo.callback(self._process.wait)
+            undo.callback(self._process.kill)
+            self.pid = self._process.pid
+            self._pidfd = os.pidfd_open(self.pid)
+            undo.pop_all()
         self._loop.add_reader(self._pidfd, self._on_exit)
         self._channel = Channel(ours, self._on_message, self._on_channel_end)
-        self._channel.send({"type": "start", "settings": orders, "listeners": list(addresses)}, descriptors)
+        self._channel.send({"type": "start"} | start, descriptors)
         self._alarm = self._loop.call_later(START_TIMEOUT_S, self.kill, "did not get ready")
 
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send it a message; harmless when it has ended."""
         self._channel.send(message, descriptors)
 
-    def drain(self, patience_s: float) -> None:
-        """Let it finish what runs; kill it when patience is over."""
-        self.send({"type": "drain"})
-        self._set_alarm(patience_s, "did not drain in time")
+    def drain(self, patience_s: float, descriptors: Sequence[int] = ()) -> None:
+        """Let it finish what runs, or hand it over; kill it when it overruns its patience."""
+        if self._told_to_stop:
+            return  # patience was over before this was asked
+        self.send({"type": "drain", "patience_s": patience_s}, descriptors)
+        self._set_alarm(patience_s + DRAIN_GRACE_S, "did not drain in time")
+
+    async def count(self) -> None:
+        """Bring `counters` up to date; return when that is done, or can't be."""
+        self._counted.clear()
+        self.send({"type": "count"})
+        try:
+            await asyncio.wait_for(self._counted.wait(), COUNT_TIMEOUT_S)
+        except TimeoutError:
+            pass  # the last ones must do
 
     def stop(self) -> None:
         """End it at once, or by force."""
@@ -145,6 +173,11 @@ class WorkerProcess:
         """Whether it ended otherwise than it should have when told to drain."""
         return not self._told_to_stop and (self._overdue is not None or self.status != 0)
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """What it has counted since its start."""
+        return {name: self.counters.get(name, 0) for name in TOTALS}
+
     def lived_s(self) -> float:
         """For how long it has been ready."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
@@ -163,6 +196,8 @@ class WorkerProcess:
             self._ready_or_ended.set()
         elif kind == "counters":
             self.counters = message
+            if "exchanges_running" in message:
+                self._counted.set()
             log.debug("worker %d: counters: %s", self.number, message)
 
     def _on_channel_end(self, reason: str | None) -> None:
@@ -179,4 +214,6 @@ class WorkerProcess:
         self.status = self._process.wait()
         self._alarm.cancel()
         self._ready_or_ended.set()
+        self._counted.set()
         self._ended.set()
+        self._on_end()

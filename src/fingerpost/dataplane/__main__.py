@@ -17,13 +17,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     faulthandler.enable()  # the supervisor's SIGABRT for a worker that hangs makes it say where
     mailbox = Mailbox(int(sys.argv[1]))
-    settings, listeners = mailbox.receive_start()
+    settings, listeners, clients = mailbox.receive_start()
     logging.basicConfig(
         level=settings.log_level.upper(),
         format=f"%(asctime)s fingerpost worker {settings.number} %(levelname)s: %(message)s",
         stream=sys.stderr,
     )
-    worker = Worker(settings, listeners, mailbox)
+    worker = Worker(settings, listeners, mailbox, clients)
     # What exists by now lives as long as the process: the collector need not look at it ever again.
     gc.collect()
     gc.freeze()

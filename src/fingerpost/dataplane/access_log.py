@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import queue
+import select
+import stat
 import threading
 import time
 from functools import lru_cache
@@ -55,6 +57,7 @@ class AccessLog:
         self._second = -1
         self._second_text = ""
         self._fd = self._open()
+        self._is_file = stat.S_ISREG(os.fstat(self._fd).st_mode)
         self._thread = threading.Thread(target=self._write_batches, name="access-log", daemon=True)
         self._thread.start()
 
@@ -108,6 +111,16 @@ class AccessLog:
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._second_text}.{int((unix_s - second) * 1000):03}Z"
 
+    def _whole_lines(self, data: bytes) -> bytes:
+        """What to write in one piece, so that the lines of several workers don't end up inside each other.
+
+        Files are appended to in one piece, however long; a pipe takes up to PIPE_BUF bytes in one piece.
+        """
+        if self._is_file or len(data) <= select.PIPE_BUF:
+            return data
+        end = data.rfind(b"\n", 0, select.PIPE_BUF) + 1
+        return data[: end or data.find(b"\n") + 1]
+
     def _drop(self, count: int, reason: str) -> None:
         """Say so once, not at every line or every try."""
         if not self._dropping:
@@ -132,7 +145,7 @@ class AccessLog:
             torn = b""
             try:
                 while data:
-                    data = data[os.write(self._fd, data) :]
+                    data = data[os.write(self._fd, self._whole_lines(data)) :]
             except OSError as error:
                 torn = b"\n"  # a line may have been cut: the next one begins on its own
                 silent_until = time.monotonic() + _RETRY_S

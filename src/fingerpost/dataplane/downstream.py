@@ -32,6 +32,9 @@ _LINGER_S = 2.0
 _LINGER_AT_MOST_S = 30.0
 """How long it may go on sending: enough to end an upload that was answered early, and then read the answer."""
 
+_FIRST_HEAD_S = 1.0
+"""How long a client that has connected may take to ask when the worker drains."""
+
 _MAX_REMEMBERED_BYTES = 2048
 """What an idle connection keeps of its last request's fields. Longer ones are understood anew each time."""
 
@@ -337,14 +340,43 @@ class Downstream(Connection):
             self.close()
 
     def drain(self) -> None:
-        """The worker drains: close if nothing is going on; else the running response says that it is the last."""
-        if self.exchange is None and not self.buffered and not self._lingering:
+        """The worker drains: go where the others go, or close if nothing is going on.
+
+        What has come already is served. A client that has only just connected is about to ask, so it may.
+        """
+        if not self.is_waiting or self.worker.hand_over(self):
+            return
+        if not self.buffered:
+            self.on_event(READ)
+        if self.is_waiting and not self.buffered:
+            if self._fields is None:
+                self.arm(min(_FIRST_HEAD_S, self.deadline - self.loop.now))
+            else:
+                self._linger()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for a request, of which a part may be here."""
+        return self.fd >= 0 and self.exchange is None and not self._lingering and not self.unsent
+
+    def take_up(self, received: bytes, deadline: float) -> None:
+        """Go on with a connection that another worker has had, and with what has come of its next request."""
+        self.loop.timers.arm(self, deadline)
+        if received:
+            self.buffered = received
+            self._serve()
+        if self.worker.draining:
+            self.drain()
+
+    def _leave(self) -> None:
+        """Between two requests while the worker drains: go where the others go, or close."""
+        if not self.worker.hand_over(self):
             self._linger()
 
     def _next(self) -> None:
         """Wait for the next request, or serve the one that is already here."""
         if self.worker.draining and not self.buffered:
-            self._linger()
+            self._leave()
             return
         if self.buffered:
             self.arm(self.worker.settings.head_timeout_s)
@@ -362,7 +394,7 @@ class Downstream(Connection):
         """Give the next head its time, unless the worker drains and nothing of one is here."""
         settings = self.worker.settings
         if self.worker.draining and not self.buffered:
-            self._linger()
+            self._leave()
         else:
             self.arm(settings.head_timeout_s if self.buffered else settings.keepalive_timeout_s)
 

@@ -186,7 +186,10 @@ class Exchange(ResponseHalf):
         assert upstream is not None
         downstream.exchange = None
         self.upstream = None
-        Tunnel(self, downstream, upstream).begin(to_client, self.first + downstream.buffered)
+        tunnel = Tunnel.of(self, downstream, upstream)
+        tunnel.begin(to_client, self.first + downstream.buffered)
+        if self.worker.draining:
+            self.worker.on_tunnel(tunnel)
 
     def on_deadline(self) -> None:
         """The downstream's deadline, which is the exchange's while one runs."""

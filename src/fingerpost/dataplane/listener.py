@@ -20,6 +20,8 @@ log = logging.getLogger("fingerpost.listener")
 _ACCEPTS_PER_BATCH = 64
 """So that a burst of thousands does not keep running connections waiting."""
 
+_ACCEPTS_AT_THE_END = 4096
+
 _PAUSE_S = 0.5
 _OUT_OF = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -39,6 +41,7 @@ class Listener:
         self._fd = sock.fileno()
         self._port = str(sock.getsockname()[1]).encode()
         self._paused = False
+        self._watched = True
         self.turned_away = 0
         # Accepted sockets inherit it, which saves a system call for each.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -46,7 +49,10 @@ class Listener:
 
     def on_event(self, _event: int) -> None:
         """Accept what waits, up to a batch."""
-        for _ in range(_ACCEPTS_PER_BATCH):
+        self._accept(_ACCEPTS_PER_BATCH)
+
+    def _accept(self, most: int) -> None:
+        for _ in range(most):
             try:
                 sock, address = self._sock.accept()
             except BlockingIOError:
@@ -61,15 +67,21 @@ class Listener:
 
     def on_deadline(self) -> None:
         """Try again after a pause."""
+        self._watched = True
         self.worker.loop.watch(self._fd, READ, self.on_event)
 
     def on_bug(self) -> None:
         """A handler raised: the connection in hand is lost, the listener goes on."""
 
     def close(self) -> None:
-        """Accept no more."""
-        self.worker.loop.timers.forget(self)
-        self.worker.loop.close(self._sock)
+        """Accept those that wait, whose handshake the kernel has completed, and then no more."""
+        self._accept(_ACCEPTS_AT_THE_END)
+        loop = self.worker.loop
+        loop.timers.forget(self)
+        # Closing isn't enough: the supervisor and other workers have the same socket, so it would stay in epoll.
+        if self._watched:
+            loop.unwatch(self._fd)
+        loop.close(self._sock)
 
     def _take(self, sock: socket.socket, address: str, port: int) -> None:
         worker = self.worker
@@ -96,7 +108,9 @@ class Listener:
         if not self._paused:
             self._paused = True
             log.error("accepting on %s pauses: %s", self.address, error.strerror)
-        self.worker.loop.unwatch(self._fd)
+        if self._watched:
+            self._watched = False
+            self.worker.loop.unwatch(self._fd)
         self.worker.loop.timers.arm(self, self.worker.loop.now + _PAUSE_S)
 
 

@@ -10,6 +10,7 @@ import socket
 from typing import Any
 
 from fingerpost.dataplane.settings import WorkerSettings
+from fingerpost.dataplane.tally import Tally, open_tally
 
 MAX_LINE_BYTES = 4 << 20
 
@@ -34,11 +35,11 @@ class Mailbox:
         """For epoll: readable means that `read` has something to say."""
         return self._socket.fileno()
 
-    def receive_start(self) -> tuple[WorkerSettings, list[tuple[str, socket.socket]]]:
+    def receive_start(self) -> tuple[WorkerSettings, list[tuple[str, socket.socket]], Tally]:
         """Wait for the first message; afterwards the mailbox never blocks.
 
         Returns:
-            The settings, and for each listener its ``ADDR:PORT`` and its listening socket.
+            The settings, for each listener its ``ADDR:PORT`` and its listening socket, and where clients are counted.
 
         Raises:
             EOFError: The supervisor went away before.
@@ -52,13 +53,16 @@ class Mailbox:
                 raise ValueError("the supervisor's first message is too long")
         self._socket.setblocking(False)
         (message,) = messages
-        sockets = [socket.socket(fileno=descriptor) for descriptor in message.get("descriptors", ())]
+        descriptors = message.get("descriptors", [])
+        shared = descriptors.pop() if "tally" in message and descriptors else None
+        clients = open_tally(shared, message.get("tally", {}))
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         for listening in sockets:  # the flag of the Python object didn't come along
             listening.setblocking(False)
         addresses = message.get("listeners", ())
         if message.get("type") != "start" or len(addresses) != len(sockets):
             raise ValueError("the supervisor's first message is no start, or lacks listening sockets")
-        return WorkerSettings(**message["settings"]), list(zip(addresses, sockets, strict=True))
+        return WorkerSettings(**message["settings"]), list(zip(addresses, sockets, strict=True)), clients
 
     def read(self) -> list[dict[str, Any]]:
         """Every whole message that is there, perhaps none; never blocks.

@@ -130,7 +130,7 @@ class ResponseHalf(Outcome):
         """Pass on a final response head, with what has come of its body (RFC 9112 §6.3)."""
         self.status = status
         self.upstream_reusable = not fields.close and (not app_http10 or fields.keep_alive)
-        if self.request_framing is not None or self.worker.draining:
+        if self.request_framing is not None or self.worker.closing:
             self.keep_alive = False  # an early response: what is left of the request would be read as the next one
         length = fields.content_length
         bodiless = self.method == b"HEAD" or status in (204, 304)

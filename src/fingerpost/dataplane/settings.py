@@ -27,6 +27,7 @@ class WorkerSettings:
     max_head_bytes: int
     max_fields: int
     max_connections: int
+    room: int  # how many of them this worker has descriptors for
     max_connections_per_client: int
     max_connections_per_target: int
     pool_max_idle: int
@@ -42,4 +43,3 @@ class WorkerSettings:
     tunnel_idle_timeout_s: float
     pool_idle_timeout_s: float
     resolve_ttl_s: float
-    drain_timeout_s: float

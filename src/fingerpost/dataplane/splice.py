@@ -104,3 +104,12 @@ class Pipe:
             except BlockingIOError:
                 return False
         return True
+
+    def read_all(self) -> bytes:
+        """Take out what is held."""
+        pieces = []
+        while self.held:
+            piece = os.read(self._read_fd, self.held)
+            self.held -= len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)

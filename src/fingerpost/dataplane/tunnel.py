@@ -8,15 +8,17 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from fingerpost.dataplane.access_log import Subject
-from fingerpost.dataplane.connection import Connection, cut
+from fingerpost.dataplane.connection import Connection, Stream, cut
 from fingerpost.dataplane.loop import ERROR, READ, WRITE, Loop
 from fingerpost.dataplane.splice import LARGE_BYTES, LARGE_READS_TO_START, SHORT_READS_TO_STOP, Pipe
 from fingerpost.dataplane.timers import NEVER
+from fingerpost.routing.model import Target
 
 if TYPE_CHECKING:
     from fingerpost.dataplane.downstream import Downstream
     from fingerpost.dataplane.exchange import Exchange
     from fingerpost.dataplane.upstream import Upstream
+    from fingerpost.dataplane.worker import Worker
 
 _BUFFER_SIZE = 65536
 _BUFFER = memoryview(bytearray(_BUFFER_SIZE))
@@ -53,20 +55,29 @@ class End:
 
     peer: "End"
 
-    def __init__(self, tunnel: "Tunnel", connection: Connection) -> None:
+    def __init__(self, tunnel: "Tunnel", sock: Stream, unsent: bytes) -> None:
         self.tunnel = tunnel
-        self.fd = connection.fd
-        self.unsent = connection.unsent
-        self.interest = connection.interest
-        self.parked = connection.parked
-        self.sock = connection.release()
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.unsent = unsent
+        self.interest = 0
+        self.parked = False
         self.relayed = 0
         self.ended = False
         self.bulk = False
         self.streak = 0
         self.pipe: Pipe | None = None
-        tunnel.loop.handlers[self.fd] = self.on_event if self.interest & READ else self._on_rare_event
-        self.want(READ | WRITE if self.unsent else READ)
+
+    @classmethod
+    def of(cls, tunnel: "Tunnel", connection: Connection) -> "End":
+        """Take a connection's socket over, which is watched already."""
+        unsent, interest, parked = connection.unsent, connection.interest, connection.parked
+        end = cls(tunnel, connection.release(), unsent)
+        end.interest = interest
+        end.parked = parked
+        tunnel.loop.handlers[end.fd] = end.on_event if interest & READ else end._on_rare_event
+        end.want(READ | WRITE if unsent else READ)
+        return end
 
     def on_event(self, event: int) -> None:
         """Relay once: read here, send there."""
@@ -131,6 +142,24 @@ class End:
         else:
             loop.handlers[self.fd] = handler
             loop.change(self.fd, interest)
+
+    def leave(self) -> None:
+        """Be deaf, until `rejoin` or the end."""
+        if not self.parked:
+            self.tunnel.loop.unwatch(self.fd)
+
+    def rejoin(self) -> None:
+        """Watch for what there is to do, here where nothing watches this socket."""
+        self.parked = False
+        self.interest = (0 if self.ended or self.peer.unsent else READ) | (WRITE if self.unsent else 0)
+        self.tunnel.loop.watch(self.fd, self.interest, self.on_event if self.interest & READ else self._on_rare_event)
+
+    def empty_pipe(self) -> None:
+        """Give the pipe back; what it holds for the peer waits there as bytes from now on."""
+        pipe, self.pipe = self.pipe, None
+        if pipe is not None:
+            self.peer.unsent += pipe.read_all()
+            pipe.give_back()
 
     def _hold(self, data: bytes) -> None:
         """The peer can't take this now: keep it there, and read no more until it has gone."""
@@ -277,24 +306,47 @@ class Tunnel:
         "worker",
     )
 
-    def __init__(self, exchange: "Exchange", downstream: "Downstream", upstream: "Upstream") -> None:
-        worker = exchange.worker
+    client: End
+    app: End
+
+    def __init__(
+        self,
+        worker: "Worker",
+        target: Target,
+        client_address: str,
+        started_at: float,
+        note: "Note | None",
+        *,
+        can_splice: bool,
+    ) -> None:
         self.worker = worker
         self.loop: Loop = worker.loop
         self.idle_s = worker.settings.tunnel_idle_timeout_s
         self.deadline = self.wake = NEVER
         self.closed = False
-        self.started_at = exchange.started_at
-        self.client_address = downstream.address
-        self.target = upstream.target
-        self.note = Note.of(exchange) if worker.access_log is not None else None
-        self.can_splice = isinstance(downstream.sock, socket.socket) and isinstance(upstream.sock, socket.socket)
-        self.client = End(self, downstream)
-        self.app = End(self, upstream)
-        self.client.peer, self.app.peer = self.app, self.client
+        self.started_at = started_at
+        self.client_address = client_address
+        self.target = target
+        self.note = note
+        self.can_splice = can_splice
+
+    @classmethod
+    def of(cls, exchange: "Exchange", downstream: "Downstream", upstream: "Upstream") -> "Tunnel":
+        """What an exchange becomes."""
+        worker = exchange.worker
+        note = Note.of(exchange) if worker.access_log is not None else None
+        plain = isinstance(downstream.sock, socket.socket) and isinstance(upstream.sock, socket.socket)
+        tunnel = cls(worker, upstream.target, downstream.address, exchange.started_at, note, can_splice=plain)
+        tunnel.join(End.of(tunnel, downstream), End.of(tunnel, upstream))
         worker.counters.tunnels += 1
-        worker.counters.tunnels_running += 1
-        self.loop.timers.arm(self, self.loop.now + self.idle_s)
+        tunnel.loop.timers.arm(tunnel, tunnel.loop.now + tunnel.idle_s)
+        return tunnel
+
+    def join(self, client: End, app: End) -> None:
+        """Make two ends each other's peers."""
+        self.client, self.app = client, app
+        client.peer, app.peer = app, client
+        self.worker.counters.tunnels_running += 1
 
     def begin(self, to_client: bytes, to_app: bytes) -> None:
         """Send what was read ahead, then relay."""
@@ -328,12 +380,9 @@ class Tunnel:
             if reason != "done":
                 cut(end.sock)
             end.return_pipe()
-            end.unsent = b""
-            self.loop.close(end.sock)
+            self._let_go(end)
+        self._count_out()
         worker = self.worker
-        worker.counters.tunnels_running -= 1
-        worker.pool.count_down(self.target)
-        worker.client_gone(self.client_address)
         if self.note is not None and worker.access_log is not None:
             note = self.note
             worker.access_log.write(
@@ -346,6 +395,22 @@ class Tunnel:
                 reused=note.reused,
                 reason=reason,
             )
+
+    def forget(self) -> None:
+        """Another worker goes on with it: close nothing but this worker's copies of the descriptors."""
+        self.closed = True
+        self._let_go(self.client)
+        self._let_go(self.app)
+        self._count_out()
+
+    def _let_go(self, end: End) -> None:
+        end.unsent = b""
+        self.loop.close(end.sock)
+
+    def _count_out(self) -> None:
+        self.worker.counters.tunnels_running -= 1
+        self.worker.pool.count_down(self.target)
+        self.worker.client_gone(self.client_address)
 
 
 class Note(NamedTuple):
