@@ -62,7 +62,8 @@ class Conditions:
         cpus: Who runs where; None leaves it to each experiment.
         access_log: Whether every relay writes one.
         workers: Of each relay that has such a setting.
-        load_processes: Of clients, and of apps; more where descriptors need them. 0: one for two of the load's CPUs.
+        load_processes: Of clients, and of apps; more where descriptors need them. 0: one for each of the load's CPUs,
+            so that the load can use what the relay leaves.
         ports: Where the apps listen.
         deadline_s: For each phase of a measurement: opening, warming up, exchanging.
         silence_s: A phase in which nothing at all happens for so long is given up.
@@ -118,7 +119,7 @@ class Stage:
     @property
     def load_processes(self) -> int:
         """How many of a kind, if descriptors don't ask for more."""
-        return self.conditions.load_processes or max(1, self.cpus.load_count // 2)
+        return self.conditions.load_processes or min(self.cpus.load_count, self.shape.connections)
 
     def start(self, module: str, name: str, *arguments: str) -> LoadProcess:
         """Start one load process; it ends with the stage."""

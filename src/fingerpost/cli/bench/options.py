@@ -166,7 +166,7 @@ _OPTIONS: Iterable[Callable[[_Command], _Command]] = (
         "--load-processes",
         type=click.IntRange(1, 256),
         help="Processes of clients, and as many of apps; more where descriptors need them.  "
-        "[default: one for two of the load's CPUs]",
+        "[default: one for each of the load's CPUs]",
     ),
     click.option(
         "--first-port",
