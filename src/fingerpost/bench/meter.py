@@ -14,12 +14,18 @@ _PATIENCE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds of one phase, by who used them, and how long it was on the clock: a little longer than its work."""
+    """CPU seconds of one phase, by who used them.
+
+    Attributes:
+        wall_s: How long it was on the clock: a little longer than its work.
+        tcp_pressure_s: How long the kernel was short of memory for TCP.
+    """
 
     wall_s: float
     relay_s: float
     supervisor_s: float
     load_s: float
+    tcp_pressure_s: float
 
 
 def metered(stage: Stage, phase: Callable[[], Outcome]) -> tuple[Outcome, Cost]:
@@ -33,13 +39,14 @@ def metered(stage: Stage, phase: Callable[[], Outcome]) -> tuple[Outcome, Cost]:
     stage.check_load(closely=bool(found.faults))
     if stage.why_dead(_PATIENCE_S if found.faults else 0.0) is not None:
         # Its clock is gone with it; what the clients found tells more.
-        return found, Cost(time.monotonic() - before.wall_s, 0.0, 0.0, _load_s(stage) - before.load_s)
+        return found, Cost(time.monotonic() - before.wall_s, 0.0, 0.0, _load_s(stage) - before.load_s, 0.0)
     after = _read(stage)
     return found, Cost(
         after.wall_s - before.wall_s,
         after.relay_s - before.relay_s,
         after.supervisor_s - before.supervisor_s,
         after.load_s - before.load_s,
+        after.tcp_pressure_s - before.tcp_pressure_s,
     )
 
 
@@ -61,6 +68,8 @@ def figures(stage: Stage, found: Outcome, cost: Cost, expected: int) -> dict[str
         "load_cpu_s": cost.load_s,
         "load_busy": cost.load_s / cost.wall_s / stage.cpus.load_count,
     }
+    if cost.tcp_pressure_s:
+        read["tcp_pressure_s"] = cost.tcp_pressure_s
     if stage.relay is not None and stage.why_dead() is None:
         read["relay_cpu_s"] = cost.relay_s
         read["relay_busy"] = cost.relay_s / cost.wall_s
@@ -84,7 +93,7 @@ def latencies(found: Outcome) -> dict[str, float]:
 def _read(stage: Stage) -> Cost:
     relaying = stage.relaying
     supervisor_s = procfs.cpu_s(relaying[:1]) if len(relaying) > 1 else 0.0
-    return Cost(time.monotonic(), procfs.cpu_s(relaying), supervisor_s, _load_s(stage))
+    return Cost(time.monotonic(), procfs.cpu_s(relaying), supervisor_s, _load_s(stage), procfs.tcp_pressure_s())
 
 
 def _load_s(stage: Stage) -> float:

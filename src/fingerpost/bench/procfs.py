@@ -8,6 +8,7 @@ from pathlib import Path
 from fingerpost.bench.errors import BenchError
 
 _PROC = Path("/proc")
+_NETSTAT = _PROC / "net" / "netstat"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -64,6 +65,20 @@ def memory(pids: Iterable[int]) -> Memory:
     except (OSError, KeyError) as error:
         raise BenchError(f"no memory figures to be read: {error}") from error
     return Memory(rss, private, peak)
+
+
+def tcp_pressure_s() -> float:
+    """Seconds that the kernel has been short of memory for TCP (``tcp_mem``) since it started.
+
+    Then it drops what arrives for sockets that aren't read, and time-outs send it again: everybody waits. 0 where this
+    kernel doesn't count it.
+    """
+    try:
+        lines = [line.split() for line in _NETSTAT.read_text().splitlines() if line.startswith("TcpExt:")]
+    except OSError:
+        return 0.0
+    counters = dict(zip(*lines[:2], strict=False)) if len(lines) > 1 else {}
+    return int(counters.get("TCPMemoryPressuresChrono", 0)) / 1000
 
 
 def _fields(path: Path) -> dict[str, int]:

@@ -36,6 +36,7 @@ FIGURES = {
         Figure("open_s", "time to open all", "s"),
         Figure("exchange_s", "time to exchange all", "s"),
         Figure("longest_wait_s", "longest time that a client waited for its next byte", "s"),
+        Figure("tcp_pressure_s", "time that the kernel was short of memory for TCP", "s"),
         Figure("done", "units done and checked", ""),
         Figure("expected", "units asked for", ""),
         Figure("per_s", "rate", "/s"),

@@ -159,3 +159,12 @@ def test_where_relay_and_load_ran_is_told_once() -> None:
 
 def test_one_round_has_no_range() -> None:
     assert "–" not in printed(run([MESSAGES], rounds(MESSAGES, "", "go", {"cpu_us": [3.0]}))).partition("messages")[2]
+
+
+def test_where_the_kernel_was_short_of_memory_for_tcp_it_is_said() -> None:
+    pressed = [
+        Sample("servers", "75", number, "go", {"seconds": 9.0, "tcp_pressure_s": 2.0 + number}) for number in (1, 2, 3)
+    ]
+    text = " ".join(printed(run([SERVERS], [*whole().samples, *pressed])).split())
+    assert "The kernel was short of memory for TCP (net.ipv4.tcp_mem) with go (4.0 s" in text
+    assert "short of memory" not in printed(whole())

@@ -10,6 +10,9 @@ from fingerpost.bench.run import Asked, Run
 _BUSY = 0.9
 """From this share on, more than nothing is left only by chance."""
 
+_PRESSED_S = 0.1
+"""So long without memory for TCP can be seen in the time of a sample."""
+
 _PINNED = re.compile(r"([\d,]+) for the relay")
 
 
@@ -29,7 +32,7 @@ class Note:
 
 def of(summary: Summary, asked: Asked) -> list[Note]:
     """What belongs under the tables of an experiment."""
-    return [*_wrong(summary, asked), *_bottlenecks(summary, asked), *_unfinished(summary, asked)]
+    return [*_wrong(summary, asked), *_bottlenecks(summary, asked), *_pressed(summary, asked), *_unfinished(summary, asked)]
 
 
 def missing(run: Run) -> list[Note]:
@@ -101,6 +104,26 @@ def _bottlenecks(summary: Summary, asked: Asked) -> list[Note]:
         f"The load was the bottleneck for {wording.listed(parts)}: it kept {cpus} busy while the relay had time left."
     )
     return [Note(f"{text} There {figure} is the figure to read, not the time.", "warn")]
+
+
+def _pressed(summary: Summary, asked: Asked) -> list[Note]:
+    """Where the kernel had no more memory for what nobody had read yet."""
+    by_peer: dict[str, list[Row]] = {}
+    for row in summary.rows(asked.name):
+        if (row.median("tcp_pressure_s") or 0.0) >= _PRESSED_S:
+            by_peer.setdefault(row.peer, []).append(row)
+    parts = []
+    for peer, rows in by_peer.items():
+        longest = max(row.median("tcp_pressure_s") or 0.0 for row in rows)
+        at = wording.stretches([row.point for row in rows], asked.points)
+        parts.append(f"{peer} ({longest:.1f} s{f' at {at}' if at else ''})")
+    if not parts:
+        return []
+    text = (
+        f"The kernel was short of memory for TCP (net.ipv4.tcp_mem) with {wording.listed(parts)}. What it drops then is sent "
+        "again after time-outs, for which all wait: that time says how much unread a relay leaves with the kernel."
+    )
+    return [Note(text, "warn")]
 
 
 def _unfinished(summary: Summary, asked: Asked) -> list[Note]:
