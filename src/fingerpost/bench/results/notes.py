@@ -125,8 +125,8 @@ def _pressed(summary: Summary, asked: Asked) -> list[Note]:
     if not parts:
         return []
     text = (
-        f"The kernel was short of memory for TCP (net.ipv4.tcp_mem) with {wording.listed(parts)}. What it drops then is "
-        "sent again after time-outs, for which all wait: that time says how much unread a relay leaves with the kernel."
+        f"The kernel was short of memory for TCP (net.ipv4.tcp_mem) with {wording.listed(parts)}. What it drops then "
+        "is sent again after time-outs, for which all wait: it tells how much unread a relay leaves with the kernel."
     )
     return [Note(text, "warn")]
 
