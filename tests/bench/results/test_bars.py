@@ -86,6 +86,12 @@ def test_capacity_is_met_only_if_every_step_of_every_round_exchanged_all() -> No
     assert (missed.met, missed.at) == (False, "1000")
 
 
+def test_what_is_lost_beyond_the_published_steps_is_no_missed_bar() -> None:
+    further = replace(CAPACITY, points=("7000", "9000"))
+    samples = [step("7000", "fingerpost", ALL, 1), step("9000", "fingerpost", SOME_LOST, 1, lost=5)]
+    assert judged(run([further], samples), "").met is True
+
+
 def test_only_the_experiments_that_were_asked_for_are_judged() -> None:
     assert {verdict.bar.experiment for verdict in verdicts(Summary(whole()))} == {
         "capacity",

@@ -8,6 +8,9 @@ from fingerpost.bench.run import ALL, Asked
 
 EVERY_POINT = "*"
 
+CAPACITY_SERVERS = 7000
+"""Up to here everything is to be exchanged; further steps find out what the descriptors allow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -97,6 +100,8 @@ def verdicts(summary: Summary) -> list[Verdict]:
         if bar.experiment not in asked or US not in peers or (bar.bar and bar.bar.over and bar.bar.over not in peers):
             continue
         points = asked[bar.experiment].points
+        if bar.bar is None:
+            points = tuple(point for point in points if int(point) <= CAPACITY_SERVERS)
         if bar.point != EVERY_POINT:
             points = tuple(point for point in points if point == bar.point or len(points) == 1)
         if points:
@@ -150,7 +155,7 @@ def described(verdict: Verdict, asked: Asked) -> tuple[str, str, str]:
     bar = verdict.bar
     if bar.bar is None:
         found = f"not at {verdict.at}" if verdict.at else "at every step" if verdict.met else ""
-        return f"{bar.experiment}: all exchanged", found, "at every step"
+        return f"{bar.experiment}: all exchanged", found, f"at every step to {CAPACITY_SERVERS}"
     point = "" if bar.point == EVERY_POINT else bar.point
     what = (
         f"{place(bar.experiment, point)}: {title(bar.figure, asked) if bar.bar.over else labelled(bar.figure, asked)}"
