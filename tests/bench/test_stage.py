@@ -14,7 +14,7 @@ from fingerpost.bench.needs import Ports, Shape
 from fingerpost.bench.peers import Direct, Fingerpost
 from fingerpost.bench.stage import Conditions, Cpus, set_up
 
-ANYWHERE = Conditions(cpus=Cpus())
+ANYWHERE = Conditions(cpus=Cpus(), load_processes=1)
 
 
 def test_apps_have_ports_of_their_own_in_several_processes() -> None:
