@@ -106,6 +106,7 @@ def test_the_exit_status_says_whether_fingerpost_did_something_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fingerpost.bench.peers.fingerpost.Fingerpost.labels", "legacy")  # which it won't open
+    monkeypatch.setattr("fingerpost.bench.stage._READY_DEADLINE_S", 3.0)
     result = run("messages", "--messages", "200", "--peer", "fingerpost", "--rounds", "1", "--output", tmp_path)
     assert result.exit_code == 1, result.output
 
