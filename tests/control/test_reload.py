@@ -94,6 +94,21 @@ def test_hang_up_is_a_reload(configured: Configured, app: Origin) -> None:
     assert answer(configured.relay, app) == 403
 
 
+def test_a_reload_is_done_when_the_old_workers_accept_no_more(configured: Configured, app: Origin) -> None:
+    supervisor = configured.child.process.pid
+    (old,) = descendants(supervisor)
+    configured.write(allow=["10.0.0.0/8"])
+    os.kill(old, signal.SIGSTOP)  # it still has its listener, and can't be told to close it
+    command = [*FINGERPOST, "reload", "--control-socket", str(configured.socket)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as reloading:
+        until(lambda: configured.status()["reloads"] == 1, "new workers")
+        with pytest.raises(subprocess.TimeoutExpired):
+            reloading.wait(0.5)
+        os.kill(old, signal.SIGCONT)
+        assert reloading.wait(30) == 0
+    assert answer(configured.relay, app) == 403
+
+
 @pytest.mark.parametrize("how", ["command", "signal"])
 def test_settings_that_cannot_be_used_change_nothing_and_every_problem_is_told(
     configured: Configured, app: Origin, how: str

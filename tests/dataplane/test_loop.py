@@ -248,6 +248,24 @@ def test_a_closed_descriptor_is_gone_from_the_loop(loop: Loop, pair: tuple[socke
 # --- a worker without descriptors ---------------------------------------------------------------------------------
 
 
+def test_a_closed_descriptor_is_gone_though_another_process_still_has_the_socket(
+    loop: Loop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = pair
+    ticks: list[None] = []
+
+    def some_time_later() -> bool:
+        ticks.append(None)
+        return len(ticks) >= 5
+
+    with ours.dup():  # as in a worker that has just handed it over: to the kernel the socket is still open
+        reader = Reader(loop, ours, then=lambda _: (loop.close(ours), theirs.send(b"two")))
+        theirs.send(b"one")
+        run_until(loop, some_time_later)
+    assert loop.bugs == 0
+    assert reader.read == [b"one"]
+
+
 def test_out_of_descriptors_it_accepts_no_more_says_so_once_and_recovers(new_relay: Callable[..., Relay]) -> None:
     relay = new_relay()
     pid = worker_pid(relay)

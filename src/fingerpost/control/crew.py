@@ -165,6 +165,10 @@ class Crew:
             heir.close()
         return await self._until_gone(workers)
 
+    async def until_deaf(self) -> None:
+        """Wait until nobody here accepts any more, after `drain` was asked for."""
+        await asyncio.gather(*(worker.until_deaf() for worker in self.workers))
+
     async def stop(self) -> None:
         """End everybody at once."""
         self._leave()

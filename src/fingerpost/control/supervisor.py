@@ -186,7 +186,9 @@ class Supervisor:
             listeners.give_up()
             raise
         plan, fixed = self._with_what_is_fixed(plan)
+        old = self.crew
         self._succeed(crew, plan, listeners)
+        await old.until_deaf()  # who connects when this is done meets the new settings
         return plan.warnings + fixed
 
     async def upgrade(self) -> int:

@@ -12,7 +12,7 @@ descriptors in the order of ``listeners``::
     {"type": "stop"}        exit at once
 
 and the worker ``{"type": "ready"}`` when it accepts, ``{"type": "counters", …}`` twice a second, which is its
-heartbeat, and ``{"type": "drained"}``. A message with descriptors says how many (``"descriptors": 2``).
+heartbeat, ``{"type": "deaf"}`` when it accepts no more, and ``{"type": "drained"}``. A message with descriptors says how many (``"descriptors": 2``).
 When one end closes, its process is over or has given up: the other one ends too.
 """
 
@@ -36,6 +36,7 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 2.0
 DRAIN_GRACE_S = 5.0  # on top of the patience that it keeps itself
 COUNT_TIMEOUT_S = 1.0
+DEAF_TIMEOUT_S = 5.0
 ABORT_TIMEOUT_S = 0.5  # for a hung worker to say where it hangs
 
 TOTALS = ("exchanges", "refused", "tunnels", "turned_away", "bugs")
@@ -90,6 +91,7 @@ class WorkerProcess:
         self._ready_or_ended = asyncio.Event()
         self._ended = asyncio.Event()
         self._counted = asyncio.Event()
+        self._deaf_or_ended = asyncio.Event()
         self._overdue: str | None = None
         self._told_to_stop = False
         self._on_end = on_end
@@ -156,6 +158,13 @@ class WorkerProcess:
         await self._ready_or_ended.wait()
         return self.ready_at is not None
 
+    async def until_deaf(self) -> None:
+        """Wait, though not for ever, until it accepts no more, after it was told to drain."""
+        try:
+            await asyncio.wait_for(self._deaf_or_ended.wait(), DEAF_TIMEOUT_S)
+        except TimeoutError:
+            log.warning("worker %d (process %d) does not stop accepting", self.number, self.pid)
+
     async def until_ended(self) -> None:
         """Wait for its end."""
         await self._ended.wait()
@@ -194,6 +203,8 @@ class WorkerProcess:
             self.ready_at = time.monotonic()
             self._alarm.cancel()
             self._ready_or_ended.set()
+        elif kind == "deaf":
+            self._deaf_or_ended.set()
         elif kind == "counters":
             self.counters = message
             if "exchanges_running" in message:
@@ -215,5 +226,6 @@ class WorkerProcess:
         self._alarm.cancel()
         self._ready_or_ended.set()
         self._counted.set()
+        self._deaf_or_ended.set()
         self._ended.set()
         self._on_end()

@@ -76,12 +76,8 @@ class Listener:
     def close(self) -> None:
         """Accept those that wait, whose handshake the kernel has completed, and then no more."""
         self._accept(_ACCEPTS_AT_THE_END)
-        loop = self.worker.loop
-        loop.timers.forget(self)
-        # Closing isn't enough: the supervisor and other workers have the same socket, so it would stay in epoll.
-        if self._watched:
-            loop.unwatch(self._fd)
-        loop.close(self._sock)
+        self.worker.loop.timers.forget(self)
+        self.worker.loop.close(self._sock)
 
     def _take(self, sock: socket.socket, address: str, port: int) -> None:
         worker = self.worker

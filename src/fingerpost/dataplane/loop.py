@@ -64,9 +64,16 @@ class Loop:
 
         Facts: the rest of this batch may hold events for the same number. Consequence: closed now, the kernel could
         give the number to a connection that is accepted in this batch, and it would get them. So: later.
+
+        Epoll forgets a socket by itself only when its last copy is closed, and another process may have one: a
+        listener is everybody's, and who has just handed a connection over has it for a moment longer. So: unregister.
         """
         fd = sock.fileno()
         self.handlers[fd] = _ignore
+        try:
+            self._epoll.unregister(fd)
+        except FileNotFoundError:
+            pass  # it was set aside
         self._again.discard(fd)
         self._closing.append(sock)
 
@@ -98,7 +105,6 @@ class Loop:
                     self._bug(timed.on_deadline)
             if self._closing:
                 self._close_batch()
-        self._epoll.close()
 
     def stop(self) -> None:
         """Leave `run` when the batch ends."""

@@ -188,6 +188,7 @@ class Worker:
             self.draining = True
             for listener in self._listeners:
                 listener.close()
+            self._mailbox.send({"type": "deaf"})
             if descriptors:
                 self._giver = Giver(self, socket.socket(fileno=descriptors[0]))
         self.closing = self._giver is None or not self._giver.is_open
