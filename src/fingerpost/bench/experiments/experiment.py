@@ -7,7 +7,7 @@ from fingerpost.bench.load.clients import Clients
 from fingerpost.bench.needs import Shape
 from fingerpost.bench.peers import Peer
 from fingerpost.bench.run import Asked
-from fingerpost.bench.stage import Conditions, Stage
+from fingerpost.bench.stage import Conditions, Stage, set_up
 
 MESSAGE_BYTES = 1024
 APPS = 6
@@ -57,7 +57,35 @@ class Experiment:
         return [peer for peer in peers if self.suits(peer) and self.name in (peer.only_for or {self.name})]
 
 
-def reading(stage: Stage, clients: Clients, figures: dict[str, float]) -> Reading:
-    """The figures, with what went wrong and what the relay said to it."""
-    faults, failure = clients.faults(), stage.why_dead()
-    return Reading(figures, faults, failure, said=stage.said() if faults or failure else "")
+def staged(
+    asked: Asked,
+    module: str,
+    shape: Callable[[str], Shape],
+    work: Callable[[Stage, Clients, str], dict[str, float]],
+    *,
+    processes: int = 0,
+    judge: Callable[[Stage, Reading], str] = lambda stage, found: "",
+    suits: Callable[[Peer], bool] = lambda peer: True,
+) -> Experiment:
+    """An experiment that has clients do something on a stage.
+
+    Args:
+        asked: Its name, points and parameters.
+        module: Of the clients.
+        shape: How large the load is at a point.
+        work: Has it done at a point; returns the figures.
+        processes: Of clients; 0: as many as the load needs.
+        judge: Gives the verdict, where there is one.
+        suits: Whether it can be asked of a peer at all.
+    """
+
+    def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
+        with set_up(peer, conditions, shape(point)) as stage:
+            clients = stage.clients(module, processes)
+            figures = work(stage, clients, point)
+            faults, failure = clients.faults(), stage.why_dead()
+            found = Reading(figures, faults, failure, said=stage.said() if faults or failure else "")
+            found.verdict = judge(stage, found)
+            return found
+
+    return Experiment(asked, measure, shape, suits)

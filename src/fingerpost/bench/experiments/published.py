@@ -4,18 +4,19 @@ Every client upgrades through the relay; when all have, each sends its messages 
 echoes, every one of which is compared. The time counts from the first connect to the last echo.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fingerpost.bench import meter
-from fingerpost.bench.experiments.experiment import Experiment, Measure, Reading, reading
+from fingerpost.bench.experiments.experiment import Experiment, Reading, staged
 from fingerpost.bench.load import frames
+from fingerpost.bench.load.clients import Clients
 from fingerpost.bench.load.outcome import Outcome
 from fingerpost.bench.needs import Shape
-from fingerpost.bench.peers import Peer
 from fingerpost.bench.run import ALL, RELAY_FAILED, SOME_LOST, Asked
-from fingerpost.bench.stage import Conditions, Stage, set_up
+from fingerpost.bench.stage import Stage
 
+_CLIENT = "tunnel_client"
 _WRITE_BYTES = 65536
 _LOAD_CPUS = 3  # a message costs the load two to three times what it costs a relay that splices
 
@@ -41,6 +42,42 @@ class Traffic:
         fitting = max(1, _WRITE_BYTES // frames.sent_bytes(self.size))
         return min(self.messages_per_write or fitting, frames.MAX_ROWS)
 
+    def parameters(self, **more: int) -> dict[str, int]:
+        """What a run notes down of it."""
+        return {
+            **more,
+            "messages": self.messages,
+            "size": self.size,
+            "messages_per_write": self.rows(),
+            "opened_at_once": self.opened_at_once,
+        }
+
+    def exchange(self, stage: Stage, clients: Clients, point: str) -> dict[str, float]:
+        """Open all tunnels, exchange all messages, close."""
+        del point
+        count, silence_s = stage.shape.connections, stage.conditions.silence_s
+        opened = Outcome()
+
+        def phase() -> Outcome:
+            nonlocal opened
+            at_once = self.opened_at_once or count
+            opened = clients.share("open", count, stage.sites, at_once=at_once, silence_s=silence_s)
+            exchanged = clients.call(
+                "exchange", messages=self.messages, size=self.size, rows=self.rows(), silence_s=silence_s
+            )
+            faults = opened.faults + exchanged.faults
+            return Outcome(exchanged.done, opened.began_s, exchanged.ended_s, faults, longest_s=exchanged.longest_s)
+
+        found, cost = meter.metered(stage, phase)
+        return meter.figures(stage, found, cost, expected=count * self.messages) | {
+            "open_s": opened.seconds,
+            "exchange_s": found.seconds - opened.seconds,
+            "longest_wait_s": found.longest_s,
+        }
+
+    def __str__(self) -> str:
+        return f"{_count(self.messages, 'message')} of {self.size:,} bytes"
+
 
 CAPACITY = Traffic(messages=1, size=20)
 EXCHANGE = Traffic(messages=1000, size=1024)
@@ -49,84 +86,42 @@ EXCHANGE = Traffic(messages=1000, size=1024)
 def capacity(servers: Sequence[int], clients: int, traffic: Traffic) -> Experiment:
     """How many tunnels at once a relay carries; ``clients`` for each of so many servers."""
 
+    def work(stage: Stage, crowd: Clients, point: str) -> dict[str, float]:
+        figures = traffic.exchange(stage, crowd, point)
+        return figures | {"lost": figures["expected"] - figures["done"]}
+
+    title = f"{_count(clients, 'client')} per server, {traffic}"
+    parameters = traffic.parameters(clients=clients)
+    asked = Asked("capacity", title, "message", "lost", "servers", tuple(map(str, servers)), parameters)
+
     def shape(point: str) -> Shape:
         return Shape(int(point), int(point) * clients, bounded_by_relay=True)
 
-    def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
-        with set_up(peer, conditions, shape(point)) as stage:
-            found = _exchange_all(stage, traffic)
-            found.figures["lost"] = found.figures["expected"] - found.figures["done"]
-            found.verdict = _verdict(stage, found)
-            return found
-
-    asked = Asked(
-        "capacity",
-        f"{_count(clients, 'client')} per server, {_count(traffic.messages, 'message')} of {traffic.size:,} bytes",
-        "message",
-        "lost",
-        "servers",
-        tuple(map(str, servers)),
-        _parameters(traffic, clients=clients),
-    )
-    return Experiment(asked, measure, shape)
+    return staged(asked, _CLIENT, shape, work, judge=_verdict)
 
 
 def by_servers(servers: Sequence[int], clients: int, traffic: Traffic) -> Experiment:
     """How long the exchange takes with more and more servers, and ``clients`` for each."""
+    title = f"{_count(clients, 'client')} per server, {traffic}"
+    parameters = traffic.parameters(clients=clients)
+    asked = Asked("servers", title, "message", "seconds", "servers", tuple(map(str, servers)), parameters)
 
     def shape(point: str) -> Shape:
         return Shape(int(point), int(point) * clients, load_cpus=_LOAD_CPUS)
 
-    title = f"{_count(clients, 'client')} per server, {_count(traffic.messages, 'message')} of {traffic.size:,} bytes"
-    parameters = _parameters(traffic, clients=clients)
-    asked = Asked("servers", title, "message", "seconds", "servers", tuple(map(str, servers)), parameters)
-    return Experiment(asked, _measure_exchange(shape, traffic), shape)
+    return staged(asked, _CLIENT, shape, traffic.exchange)
 
 
 def by_clients(servers: int, clients: Sequence[int], traffic: Traffic) -> Experiment:
     """How long the exchange takes with more and more clients for each of ``servers``."""
+    title = f"{_count(servers, 'server')}, {traffic} from each client"
+    parameters = traffic.parameters(servers=servers)
+    asked = Asked("clients", title, "message", "seconds", "clients per server", tuple(map(str, clients)), parameters)
 
     def shape(point: str) -> Shape:
         return Shape(servers, int(point) * servers, load_cpus=_LOAD_CPUS)
 
-    title = (
-        f"{_count(servers, 'server')}, {_count(traffic.messages, 'message')} of {traffic.size:,} bytes from each client"
-    )
-    parameters = _parameters(traffic, servers=servers)
-    asked = Asked("clients", title, "message", "seconds", "clients per server", tuple(map(str, clients)), parameters)
-    return Experiment(asked, _measure_exchange(shape, traffic), shape)
-
-
-def _measure_exchange(shape: Callable[[str], Shape], traffic: Traffic) -> Measure:
-    def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
-        with set_up(peer, conditions, shape(point)) as stage:
-            return _exchange_all(stage, traffic)
-
-    return measure
-
-
-def _exchange_all(stage: Stage, traffic: Traffic) -> Reading:
-    """Open all tunnels, exchange all messages, close."""
-    clients = stage.clients("tunnel_client")
-    count, silence_s = stage.shape.connections, stage.conditions.silence_s
-    opened = Outcome()
-
-    def phase() -> Outcome:
-        nonlocal opened
-        at_once = traffic.opened_at_once or count
-        opened = clients.share("open", count, stage.sites, at_once=at_once, silence_s=silence_s)
-        exchanged = clients.call(
-            "exchange", messages=traffic.messages, size=traffic.size, rows=traffic.rows(), silence_s=silence_s
-        )
-        faults = opened.faults + exchanged.faults
-        return Outcome(exchanged.done, opened.began_s, exchanged.ended_s, faults, longest_s=exchanged.longest_s)
-
-    found, cost = meter.metered(stage, phase)
-    figures = meter.figures(stage, found, cost, expected=count * traffic.messages)
-    figures["open_s"] = opened.seconds
-    figures["longest_wait_s"] = found.longest_s
-    figures["exchange_s"] = found.seconds - opened.seconds
-    return reading(stage, clients, figures)
+    return staged(asked, _CLIENT, shape, traffic.exchange)
 
 
 def _verdict(stage: Stage, found: Reading) -> str:
@@ -135,16 +130,6 @@ def _verdict(stage: Stage, found: Reading) -> str:
     if not found.faults and not found.figures["lost"]:
         return ALL
     return SOME_LOST if stage.still_relays() else RELAY_FAILED
-
-
-def _parameters(traffic: Traffic, **more: int) -> dict[str, int]:
-    return {
-        **more,
-        "messages": traffic.messages,
-        "size": traffic.size,
-        "messages_per_write": traffic.rows(),
-        "opened_at_once": traffic.opened_at_once,
-    }
 
 
 def _count(number: int, what: str) -> str:

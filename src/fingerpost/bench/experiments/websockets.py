@@ -3,14 +3,14 @@
 import time
 
 from fingerpost.bench import meter, procfs
-from fingerpost.bench.experiments.experiment import APPS, MESSAGE_BYTES, WARM_UP, Experiment, Reading, reading
+from fingerpost.bench.experiments.experiment import APPS, MESSAGE_BYTES, WARM_UP, Experiment, staged
 from fingerpost.bench.load.clients import Clients
 from fingerpost.bench.load.outcome import Outcome
 from fingerpost.bench.needs import Shape
-from fingerpost.bench.peers import Peer
 from fingerpost.bench.run import Asked
-from fingerpost.bench.stage import Conditions, Stage, set_up
+from fingerpost.bench.stage import Stage
 
+_CLIENT = "tunnel_client"
 _QUIET_S = 0.25
 _QUIET_DEADLINE_S = 10.0
 _WAVE = 100
@@ -19,93 +19,73 @@ _MEMORY_STEPS = 3
 
 def messages(tunnels: int, count: int, size: int) -> Experiment:
     """Ping-pong: ``count`` messages through ``tunnels``, one under way in each."""
-    shape = Shape(APPS, tunnels)
 
-    def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
+    def work(stage: Stage, clients: Clients, point: str) -> dict[str, float]:
         del point
-        with set_up(peer, conditions, shape) as stage:
-            clients = stage.clients("tunnel_client")
-            _open(clients, stage, tunnels)
-            each = max(1, count // tunnels)
-            _ping(clients, stage, max(1, each // WARM_UP), size)
-            found, cost = meter.metered(stage, lambda: _ping(clients, stage, each, size))
-            figures = meter.figures(stage, found, cost, each * tunnels) | meter.latencies(found)
-            return reading(stage, clients, figures)
+        _open(clients, stage, tunnels)
+        each = max(1, count // tunnels)
+        _ping(clients, stage, max(1, each // WARM_UP), size)
+        found, cost = meter.metered(stage, lambda: _ping(clients, stage, each, size))
+        return meter.figures(stage, found, cost, each * tunnels) | meter.latencies(found)
 
     title = f"{size}-byte messages, ping-pong through {tunnels} tunnels"
     parameters = {"tunnels": tunnels, "messages": count, "size": size}
-    return Experiment(Asked("messages", title, "message", "cpu_us", "", ("",), parameters), measure, lambda _: shape)
+    asked = Asked("messages", title, "message", "cpu_us", "", ("",), parameters)
+    return staged(asked, _CLIENT, lambda _: Shape(APPS, tunnels), work)
 
 
 def connects(count: int, at_once: int, size: int) -> Experiment:
     """Open, one echo, close: ``count`` times, ``at_once`` of them at a time."""
-    shape = Shape(APPS, at_once)
 
-    def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
+    def work(stage: Stage, clients: Clients, point: str) -> dict[str, float]:
         del point
-        with set_up(peer, conditions, shape) as stage:
-            clients = stage.clients("tunnel_client")
 
-            def visits(wanted: int) -> Outcome:
-                return clients.share(
-                    "visit",
-                    wanted,
-                    stage.sites,
-                    at_once=at_once,
-                    size=size,
-                    late_s=conditions.late_s,
-                    silence_s=conditions.silence_s,
-                )
+        def visits(wanted: int) -> Outcome:
+            conditions = stage.conditions
+            limits = {"late_s": conditions.late_s, "silence_s": conditions.silence_s}
+            return clients.share("visit", wanted, stage.sites, at_once=at_once, size=size, **limits)
 
-            visits(max(at_once, count // WARM_UP))
-            found, cost = meter.metered(stage, lambda: visits(count))
-            figures = meter.figures(stage, found, cost, count) | meter.latencies(found)
-            return reading(stage, clients, figures)
+        visits(max(at_once, count // WARM_UP))
+        found, cost = meter.metered(stage, lambda: visits(count))
+        return meter.figures(stage, found, cost, count) | meter.latencies(found)
 
     title = f"WebSockets opened, used for one echo and closed, {at_once} at a time"
     parameters = {"connections": count, "at_once": at_once, "size": size}
     asked = Asked("connects", title, "connection", "cpu_us", "", ("",), parameters)
-    return Experiment(asked, measure, lambda _: shape)
+    return staged(asked, _CLIENT, lambda _: Shape(APPS, at_once), work)
 
 
 def tunnels(count: int) -> Experiment:
     """All tunnels at once: seconds until the last is open; then each must carry a message."""
-    shape = Shape(APPS, count)
 
-    def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
+    def work(stage: Stage, clients: Clients, point: str) -> dict[str, float]:
         del point
-        with set_up(peer, conditions, shape) as stage:
-            clients = stage.clients("tunnel_client")
-            found, cost = meter.metered(stage, lambda: _open(clients, stage, count))
-            figures = meter.figures(stage, found, cost, count)
-            carried = _ping(clients, stage, 1, MESSAGE_BYTES)
-            figures["lost"] = count - carried.done
-            return reading(stage, clients, figures)
+        found, cost = meter.metered(stage, lambda: _open(clients, stage, count))
+        figures = meter.figures(stage, found, cost, count)
+        carried = _ping(clients, stage, 1, MESSAGE_BYTES)
+        return figures | {"lost": count - carried.done}
 
     asked = Asked("tunnels", f"{count:,} tunnels opened at once", "tunnel", "seconds", "", ("",), {"tunnels": count})
-    return Experiment(asked, measure, lambda _: shape)
+    return staged(asked, _CLIENT, lambda _: Shape(APPS, count), work)
 
 
 def memory(count: int) -> Experiment:
     """Idle tunnels: private KiB that each adds to the relaying processes, from none to ``count``."""
-    shape = Shape(APPS, count)
 
-    def measure(peer: Peer, point: str, conditions: Conditions) -> Reading:
+    def work(stage: Stage, clients: Clients, point: str) -> dict[str, float]:
         del point
-        with set_up(peer, conditions, shape) as stage:
-            clients = stage.clients("tunnel_client")
-            # What the first tunnels cost once (code, caches, tables) is not what a tunnel costs.
-            _open(clients, stage, _WAVE)
-            clients.call("close")
-            _wait_until_quiet(stage)
-            figures = _hold(clients, stage, count)
-            # A tunnel that the relay had dropped would cost no memory: all must still be there.
-            _ping(clients, stage, 1, MESSAGE_BYTES)
-            return reading(stage, clients, figures)
+        # What the first tunnels cost once (code, caches, tables) is not what a tunnel costs.
+        _open(clients, stage, _WAVE)
+        clients.call("close")
+        _wait_until_quiet(stage)
+        figures = _hold(clients, stage, count)
+        # A tunnel that the relay had dropped would cost no memory: all must still be there.
+        _ping(clients, stage, 1, MESSAGE_BYTES)
+        return figures
 
     title = f"what an idle tunnel adds to the relaying process, of {count:,}"
     asked = Asked("memory", title, "tunnel", "kib_per_tunnel", "", ("",), {"tunnels": count})
-    return Experiment(asked, measure, lambda _: shape, suits=lambda peer: peer.relays)
+    return staged(asked, _CLIENT, lambda _: Shape(APPS, count), work, suits=lambda peer: peer.relays)
 
 
 def _hold(clients: Clients, stage: Stage, count: int) -> dict[str, float]:
