@@ -4,6 +4,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -23,6 +24,15 @@ def until(condition: Callable[[], bool], what: str, deadline_s: float = 10.0) ->
     while not condition():
         assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
         select.select([], [], [], 0.005)
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody accepts connections on a port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def clean_environment() -> dict[str, str]:

@@ -120,6 +120,10 @@ class Loopback(httpx.BaseTransport):
         self._inner.close()
 
 
+NewRelay = Callable[..., Relay]
+"""What the fixture ``new_relay`` is: starts a proxy of the test's own."""
+
+
 def start_relay(directory: Path, *flags: str, listen: str = "127.0.0.1:0") -> Relay:
     """Start `fingerpost serve` with a new key file in ``directory`` and wait until it accepts.
 

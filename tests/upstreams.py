@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from websockets.sync.server import ServerConnection, serve
 
-from child import Child, until
+from child import Child, accepts, until
 from fingerpost.demo.serving import AppServers
 
 
@@ -65,7 +65,7 @@ def nginx(directory: Path, server_block: str) -> Iterator[str]:
     config = directory / "nginx.conf"
     config.write_text(_NGINX_CONFIG.format(directory=directory, port=port, server_block=server_block))
     with Child([program, "-p", directory, "-c", config, "-e", "stderr"], directory=directory) as child:
-        until(lambda: _accepts(port) or child.process.poll() is not None, "nginx accepts connections")
+        until(lambda: accepts(port) or child.process.poll() is not None, "nginx accepts connections")
         assert child.process.poll() is None, child.output()
         yield f"127.0.0.1:{port}"
 
@@ -90,14 +90,6 @@ http {{
     }}
 }}
 """
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-    except ConnectionRefusedError:
-        return False
-    return True
 
 
 def _echo(websocket: ServerConnection) -> None:

@@ -98,7 +98,7 @@ class Relay:
                 print(LAST_WORDS, file=sys.stderr, flush=True)
                 os._exit(3)
             if self.passed >= DIES_AFTER and self.misdeed == "hang":
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()
             if chosen and self.misdeed == "hold":
                 held = frame
                 continue

@@ -6,16 +6,13 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from child import Child, clean_environment, until
 from dataplane.tunnels import App, tunnel
-from relay import FINGERPOST, Relay
-
-NewRelay = Callable[..., Relay]
+from relay import FINGERPOST, NewRelay, Relay
 
 
 def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":

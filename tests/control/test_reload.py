@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,7 @@ from child import Child, until
 from dataplane.origins import Origin, answering, echo, origin
 from dataplane.wire import Wire, request
 from fingerpost import Keyring
-from relay import FINGERPOST, Relay, descendants
-
-NewRelay = Callable[..., Relay]
+from relay import FINGERPOST, NewRelay, Relay, descendants
 
 
 @pytest.fixture(scope="module")
@@ -151,44 +149,39 @@ def test_keys_are_read_anew(configured: Configured, app: Origin) -> None:
     assert answer(relay, app) == 200
 
 
-def test_workers_get_more_and_fewer_and_every_socket_stays_served(new_relay: NewRelay, tmp_path: Path) -> None:
+@pytest.fixture
+def by_file(new_relay: NewRelay, tmp_path: Path) -> Iterator[Configured]:
+    """A proxy whose workers are set by its file: a flag would win over that."""
     configured = Configured(new_relay, tmp_path)
-    relay = configured.relay
-    # The flag would win over the file: so this proxy is started without it.
-    relay.stop()
+    configured.relay.stop()
     command = [*FINGERPOST, "serve", "--config", str(configured.file), "--listen", "127.0.0.1:0"]
-    command += ["--key-file", str(relay.directory / "keys"), "--control-socket", str(configured.socket)]
+    command += ["--key-file", str(configured.relay.directory / "keys"), "--control-socket", str(configured.socket)]
     configured.write(workers=1)
-    with Child(command) as child, origin(answering(echo)) as app:
-        relay.port = int(child.wait_for_line(r"listening on http://\S+:(\d+)")[1])
-        for count in (3, 1, 2):
-            configured.write(workers=count)
-            configured.reload()
-            until(lambda: len(descendants(child.process.pid)) == count, f"{count} workers")  # noqa: B023
-            assert [answer(relay, app) for _ in range(30)] == [200] * 30
+    with Child(command) as child:
+        configured.child = child
+        configured.relay.port = int(child.wait_for_line(r"listening on http://\S+:(\d+)")[1])
+        yield configured
         assert child.stop() == 0
 
 
-def test_workers_that_do_not_come_up_leave_the_old_ones_with_all_connections(
-    new_relay: NewRelay, tmp_path: Path
-) -> None:
+def test_workers_get_more_and_fewer_and_every_socket_stays_served(by_file: Configured, app: Origin) -> None:
+    supervisor = by_file.child.process.pid
+    for count in (3, 1, 2):
+        by_file.write(workers=count)
+        by_file.reload()
+        until(lambda: len(descendants(supervisor)) == count, f"{count} workers")  # noqa: B023
+        assert [answer(by_file.relay, app) for _ in range(30)] == [200] * 30
+
+
+def test_workers_that_do_not_come_up_leave_the_old_ones_with_all_connections(by_file: Configured, app: Origin) -> None:
     """More workers had meant more sockets: those must not be left to queue what nobody accepts."""
-    configured = Configured(new_relay, tmp_path)
-    relay = configured.relay
-    relay.stop()
-    command = [*FINGERPOST, "serve", "--config", str(configured.file), "--listen", "127.0.0.1:0"]
-    command += ["--key-file", str(relay.directory / "keys"), "--control-socket", str(configured.socket)]
-    configured.write(workers=1)
-    with Child(command) as child, origin(answering(echo)) as app:
-        relay.port = int(child.wait_for_line(r"listening on http://\S+:(\d+)")[1])
-        before = descendants(child.process.pid)
-        configured.write(workers=4, access_log=str(configured.socket))  # which can't be opened as a file
-        ended = configured.command("reload")
-        assert ended.returncode == 2
-        assert "exited with status 1 before it was ready" in ended.stderr
-        assert descendants(child.process.pid) == before
-        assert [answer(relay, app) for _ in range(30)] == [200] * 30
-        assert child.stop() == 0
+    before = descendants(by_file.child.process.pid)
+    by_file.write(workers=4, access_log=str(by_file.socket))  # which can't be opened as a file
+    ended = by_file.command("reload")
+    assert ended.returncode == 2
+    assert "exited with status 1 before it was ready" in ended.stderr
+    assert descendants(by_file.child.process.pid) == before
+    assert [answer(by_file.relay, app) for _ in range(30)] == [200] * 30
 
 
 def test_addresses_come_and_go(new_relay: NewRelay, tmp_path: Path) -> None:

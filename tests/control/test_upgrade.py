@@ -130,6 +130,22 @@ def test_a_version_that_does_not_come_up_changes_nothing(
     assert lineage.child.process.wait(20) == 0
 
 
+def test_a_version_that_can_not_be_started_changes_nothing(
+    start: Callable[..., Lineage], tmp_path: Path, app: Origin
+) -> None:
+    interpreter, program = tmp_path / "python", tmp_path / "program.py"
+    interpreter.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o700)
+    never = VERSIONED.format(path=str(tmp_path / "never"))
+    program.write_text(f"import sys; sys.executable = {str(interpreter)!r}\n{never}")
+    lineage = start(program=(str(interpreter), str(program)))
+    interpreter.unlink()
+    ended = lineage.command("upgrade")
+    assert ended.returncode == 2
+    assert "the new version can't be started: " in ended.stderr
+    assert answer(lineage.relay, app) == 200
+
+
 def test_the_end_of_the_new_version_is_the_end_of_what_the_old_one_still_finishes(
     start: Callable[..., Lineage],
 ) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -13,10 +13,8 @@ from websockets.exceptions import ConnectionClosed
 from child import until
 from dataplane.origins import Origin, answering, echo, origin
 from dataplane.wire import Wire, request
-from relay import FINGERPOST, Relay, descendants
+from relay import FINGERPOST, NewRelay, Relay, descendants
 from upstreams import websocket_echo
-
-NewRelay = Callable[..., Relay]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ from dataplane import origins
 from dataplane.origins import Origin, answering, echo, origin
 from dataplane.wire import Message, Wire, request
 from fingerpost.label.legacy import seal_legacy
-from relay import DOMAIN, Relay
+from relay import DOMAIN, NewRelay, Relay
 
-NewRelay = Callable[..., Relay]
 FIELDS = [
     *("time", "client", "host", "label_kind", "target", "method", "path", "status", "bytes_in", "bytes_out"),
     *("first_byte_s", "duration_s", "reused", "close_reason"),

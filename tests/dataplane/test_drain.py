@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,16 +22,9 @@ from dataplane.tunnels import (
     upgrade_request,
     worker_pid,
 )
-from relay import Relay
+from relay import NewRelay, Relay
 
-NewRelay = Callable[..., Relay]
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    with App() as listening:
-        yield listening
 
 
 def begin_drain(relay: Relay, number: int = signal.SIGTERM) -> None:

@@ -6,9 +6,7 @@ import pytest
 
 from dataplane.origins import Origin, answering, echo, origin
 from dataplane.wire import Message, Wire, request, response
-from relay import Relay, start_relay
-
-NewRelay = Callable[..., Relay]
+from relay import NewRelay, Relay, start_relay
 
 
 @pytest.fixture(scope="module")

@@ -18,14 +18,12 @@ from fingerpost.http1 import answers
 from fingerpost.http1.answers import Answer
 from fingerpost.routing.model import Target
 from fingerpost.routing.policy import Policy
-from relay import Relay
+from relay import NewRelay, Relay
 
 from .origins import Talk, answering, origin, says_nothing
 from .running import run_until
 from .tunnels import App, memory_kib, pipes, receive_bulk, send_bulk, tunnel, worker_pid
 from .wire import Wire, request, response
-
-NewRelay = Callable[..., Relay]
 
 
 def pass_time(seconds: float) -> None:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -35,16 +34,8 @@ from dataplane.tunnels import (
 )
 from dataplane.wire import Wire
 from dataplane.wire import request as wire_request
-from relay import FINGERPOST, Relay, descendants
+from relay import FINGERPOST, NewRelay, Relay, descendants
 from upstreams import websocket_echo
-
-NewRelay = Callable[..., Relay]
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    with App() as listening:
-        yield listening
 
 
 def reload(relay: Relay) -> None:

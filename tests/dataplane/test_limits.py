@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,10 +12,9 @@ from dataplane import origins
 from dataplane.origins import Origin, Talk, answering, echo, origin
 from dataplane.procfs import forget_peak, open_files, peak_mib, resident_mib, worker_pid
 from dataplane.wire import Message, Wire, request
-from relay import DOMAIN, Relay, start_relay
+from relay import DOMAIN, NewRelay, Relay, start_relay
 
 HEAD_BYTES, FIELDS = 4096, 20
-NewRelay = Callable[..., Relay]
 
 
 @pytest.fixture(scope="module")

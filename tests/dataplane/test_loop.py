@@ -254,12 +254,16 @@ def test_a_closed_descriptor_is_gone_though_another_process_still_has_the_socket
     ours, theirs = pair
     ticks: list[None] = []
 
+    def close_and_hear_more(_: bytes) -> None:
+        loop.close(ours)
+        theirs.send(b"two")
+
     def some_time_later() -> bool:
         ticks.append(None)
         return len(ticks) >= 5
 
     with ours.dup():  # as in a worker that has just handed it over: to the kernel the socket is still open
-        reader = Reader(loop, ours, then=lambda _: (loop.close(ours), theirs.send(b"two")))
+        reader = Reader(loop, ours, then=close_and_hear_more)
         theirs.send(b"one")
         run_until(loop, some_time_later)
     assert loop.bugs == 0

@@ -1,7 +1,7 @@
 """Where the proxy may connect to: the policy is asked about addresses, for every label and after every look-up."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,7 @@ import pytest
 from dataplane.origins import Origin, answering, echo, origin
 from dataplane.wire import Message, Wire, request
 from fingerpost.label.legacy import seal_legacy
-from relay import DOMAIN, Relay
-
-NewRelay = Callable[..., Relay]
+from relay import DOMAIN, NewRelay, Relay
 
 
 @pytest.fixture(scope="module")

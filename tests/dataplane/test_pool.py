@@ -13,9 +13,7 @@ from child import until
 from dataplane.origins import Origin, Talk, answering, echo, origin
 from dataplane.procfs import worker_pid
 from dataplane.wire import Message, Wire, request, response
-from relay import Relay, start_relay
-
-NewRelay = Callable[..., Relay]
+from relay import NewRelay, Relay, start_relay
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Bulk through tunnels: spliced or copied, what goes in comes out, and pipes come back."""
 
 import socket
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -25,19 +24,11 @@ from dataplane.tunnels import (
     tunnel,
     worker_pid,
 )
-from relay import Relay
-
-NewRelay = Callable[..., Relay]
+from relay import NewRelay, Relay
 
 GIGABYTE = 1_000_000_000
 BULK_BYTES = 5_000_000
 MOST_PIPES = 64
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    with App() as listening:
-        yield listening
 
 
 @pytest.mark.parametrize("direction", ["to the app", "to the client"])

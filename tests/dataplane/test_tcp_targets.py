@@ -3,7 +3,6 @@
 import os
 import select
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,12 +26,6 @@ from dataplane.tunnels import (
 from relay import Relay
 
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    with App() as listening:
-        yield listening
 
 
 @pytest.mark.parametrize(

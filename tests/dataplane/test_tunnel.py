@@ -4,7 +4,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -36,14 +36,6 @@ from dataplane.tunnels import (
 )
 from relay import Relay
 from upstreams import websocket_echo
-
-NewRelay = Callable[..., Relay]
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    with App() as listening:
-        yield listening
 
 
 @contextmanager

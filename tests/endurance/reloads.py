@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from child import Child, until
+from child import Child, accepts, until
 from dataplane.origins import origin
 from dataplane.procfs import resident_mib
 from endurance.lineage import Lineage
@@ -120,7 +120,7 @@ def other(
     with Child([path, *flags], directory=directory) as child:
         peer = Peer(child, port, Keyring.generate(), directory)
         peer.names = {http: "http", websocket: "websocket"}
-        until(lambda: _accepts(port), f"{program} accepts")
+        until(lambda: accepts(port), f"{program} accepts")
         yield peer, child.process.pid, lambda: child.process.send_signal(reload_signal)
         os.killpg(child.process.pid, signal.SIGKILL)
 
@@ -174,14 +174,6 @@ def main() -> int:
 def _weigh(pid: int) -> tuple[int, float]:
     processes = {pid, *descendants(pid)}
     return len(processes), sum(map(resident_mib, processes))
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 
 import fingerpost
 
-_LIBRARIES = ("cryptography", "numpy", "matplotlib", "rich", "picows")
+_LIBRARIES = ("cryptography", "numpy", "matplotlib", "rich")
 _GIT_TIMEOUT_S = 10.0
 _FOLDERS = re.compile(r"(?<![\w./~])(?:~[\w.-]*)?/(?!/)(?:[^\s/'\"=:,;]+/)*")
 _WHOLE_PATH = re.compile(r"(?P<option>--?[\w-]+=)?[/~].*/(?P<last>[^/]*)", re.DOTALL)

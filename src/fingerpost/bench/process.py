@@ -85,8 +85,6 @@ def wait_for_end(process: subprocess.Popen[bytes], deadline_s: float) -> bool:
 
 def how_it_ended(process: subprocess.Popen[bytes]) -> str | None:
     """Its exit status or the signal that killed it, or None while it runs. It isn't reaped, so `stop` still works."""
-    if process.returncode is not None:
-        return f"exit status {process.returncode}"
     ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if ended is None:
         return None

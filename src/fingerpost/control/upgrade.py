@@ -12,12 +12,11 @@ If the new one ends before it is ready, nothing has happened. The line's form is
 
 import asyncio
 import json
-import logging
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from fingerpost.control.channel import Channel
@@ -31,8 +30,6 @@ START_TIMEOUT_S = 60.0
 _READ_BYTES = 65536
 _MAX_DESCRIPTORS = 253  # in one message: SCM_MAX_FD
 
-log = logging.getLogger("fingerpost")
-
 
 class Successor:
     """The new version, as the old supervisor sees it.
@@ -41,23 +38,27 @@ class Successor:
         listeners: What it takes over.
         workers: How many of the old workers have something to hand over.
         on_end: Called when the new one, after it was ready, has ended or been asked to.
-        command: How it is started.
+
+    Raises:
+        FingerpostError: It can't even be started.
     """
 
-    def __init__(
-        self, listeners: Listeners, workers: int, on_end: Callable[[], None], command: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, listeners: Listeners, workers: int, on_end: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         self._on_end = on_end
         self._heirs: asyncio.Future[list[socket.socket]] = loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                command or [sys.executable, *sys.orig_argv[1:]],
-                env=_environment() | {PREDECESSOR_VARIABLE: str(theirs.fileno())},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, *sys.orig_argv[1:]],
+                    env=_environment() | {PREDECESSOR_VARIABLE: str(theirs.fileno())},
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                )
+            except OSError as error:
+                ours.close()
+                raise FingerpostError(f"the new version can't be started: {error}") from error
         self.pid = self._process.pid
         self._channel = Channel(ours, self._on_message, self._on_channel_end)
         inherited = [

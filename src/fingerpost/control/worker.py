@@ -12,8 +12,8 @@ descriptors in the order of ``listeners``::
     {"type": "stop"}        exit at once
 
 and the worker ``{"type": "ready"}`` when it accepts, ``{"type": "counters", …}`` twice a second, which is its
-heartbeat, ``{"type": "deaf"}`` when it accepts no more, and ``{"type": "drained"}``. A message with descriptors says how many (``"descriptors": 2``).
-When one end closes, its process is over or has given up: the other one ends too.
+heartbeat, ``{"type": "deaf"}`` when it accepts no more, and ``{"type": "drained"}``. A message with descriptors says
+how many (``"descriptors": 2``). When one end closes, its process is over or has given up: the other one ends too.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.peers.apps import DEADLINE_S, App, read_head, running_app, upgrade_head
-from child import Child, clean_environment, until
+from child import Child, accepts, clean_environment, until
 from fingerpost.bench.errors import BenchError
 from fingerpost.bench.peers import CHP, DOMAIN, Peer, Plan, peer_named
 from fingerpost.label.keyring import Keyring
@@ -91,7 +91,7 @@ def running(
         command = peer.command(plan)
         with Child(command, environment=clean_environment() | peer.environment(plan), directory=folder) as child:
             peer.after_start(plan)
-            until(lambda: _accepts(port) or child.process.poll() is not None, f"{peer.name} accepts", 20.0)
+            until(lambda: accepts(port) or child.process.poll() is not None, f"{peer.name} accepts", 20.0)
             assert child.process.poll() is None, child.output()
             yield Running(peer, plan, child, app, host, dead_host)
             assert child.process.poll() is None, child.output()
@@ -110,14 +110,6 @@ def receive(link: socket.socket, size: int) -> bytes:
     while len(read) < size and (data := link.recv(size - len(read))):
         read += data
     return read
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-    except ConnectionRefusedError:
-        return False
-    return True
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import logging
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,7 +9,7 @@ from xml.etree import ElementTree
 import matplotlib.image
 import pytest
 
-from fingerpost.bench.results import files, plots
+from fingerpost.bench.results import files
 from fingerpost.bench.run import FIGURES, load
 
 from .runs import degenerate, whole
@@ -204,17 +203,6 @@ def test_plots_of_an_earlier_run_do_not_stay(tmp_path: Path) -> None:
     files.write(degenerate()["one point, one round"], tmp_path)
     files.write(degenerate()["nothing measured"], tmp_path)
     assert list((tmp_path / "plots").iterdir()) == []
-
-
-def test_without_matplotlib_all_but_the_plots_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(plots, "available", lambda: False)
-    with caplog.at_level(logging.WARNING):
-        written = files.write(whole(), tmp_path)
-    assert [file.name for file in written] == ["run.json", "samples.csv", "rows.csv", "report.html"]
-    assert "matplotlib" in caplog.text
-    assert "servers: time" in Page((tmp_path / "report.html").read_text()).text
 
 
 def test_looks_stay_apart() -> None:

@@ -71,7 +71,7 @@ def published_reaches(asked: Asked) -> list[Reach]:
     """The published relays in the same form, as far as this run's steps go; none beside other parameters."""
     if not as_published(asked):
         return []
-    most = max((_position(point, asked) for point in asked.points), default=0)
+    most = max((float(point) for point in asked.points), default=0)
     found = []
     for relay, limits in CAPACITY.items():
         ends = ((ALL, limits.all_to), (SOME_LOST, limits.some_lost_to), (RELAY_FAILED, max(limits.failed_from, most)))
@@ -108,15 +108,11 @@ def step_verdict(row: Row) -> str:
 def _bands(rows: list[Row], verdicts: list[str]) -> list[Band]:
     bands: list[Band] = []
     above = 0.0
-    for number, (row, verdict) in enumerate(zip(rows, verdicts, strict=True), 1):
-        to = float(row.point) if row.point.isdecimal() else number
+    for row, verdict in zip(rows, verdicts, strict=True):
+        to = float(row.point)
         if bands and bands[-1].verdict == verdict:
             bands[-1] = Band(bands[-1].above, to, verdict)
         else:
             bands.append(Band(above, to, verdict))
         above = to
     return bands
-
-
-def _position(point: str, asked: Asked) -> float:
-    return float(point) if point.isdecimal() else asked.points.index(point) + 1

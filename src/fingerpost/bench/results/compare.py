@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fingerpost.bench.results import wording
 from fingerpost.bench.results.sheets import Cell, Sheet
-from fingerpost.bench.results.summary import US, Row, Spread, Summary, asked_by_name, peer_states
+from fingerpost.bench.results.summary import US, Row, Spread, Summary, asked_by_name, is_ours, peer_states
 from fingerpost.bench.run import ALL, Asked, Run
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ BASES = ("nginx", "haproxy", "direct", "go", "node")
 """To whom fingerpost is held, the first that both runs measured at the point."""
 
 _CONDITIONS = ("cpu", "cores", "kernel", "virtualised", "governor", "access_log")
-_OF_NO_MATTER = ("date", "command", "commit", "rounds", "peers", "pinned")
+_OF_NO_MATTER = ("date", "command", "commit", "rounds", "peers", "pinned", "load_average", "tiny")
 
 WITHIN, OUTSIDE, WORSE, BETTER, UNKNOWN = "within spread", "just outside", "worse", "better", "spread unknown"
 
@@ -225,7 +225,7 @@ def _broken(before: Summary, after: Summary, asked: Asked) -> Iterator[str]:
 def _other_versions(old: Run, new: Run) -> dict[str, str]:
     """The other peers whose version changed: what they need is no yardstick. Fingerpost's is what one compares."""
     was, now = peer_states(old), peer_states(new)
-    both = [peer for peer in now if peer in was and not peer.startswith(US) and was[peer] != now[peer]]
+    both = [peer for peer in now if peer in was and not is_ours(peer) and was[peer] != now[peer]]
     return {peer: f"{was[peer]} in the old run and {now[peer]} in the new" for peer in both}
 
 

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from fingerpost.bench.results import capacity, published, wording
 from fingerpost.bench.results.style import INK, VERDICT_COLOURS, VERDICT_HATCHES, Look, looks
-from fingerpost.bench.results.summary import Row, Spread, Summary, peer_states
+from fingerpost.bench.results.summary import Row, Spread, Summary, is_ours, peer_states
 from fingerpost.bench.run import Asked
 
 _WIDTH = 8.0
@@ -26,10 +26,10 @@ def lines(summary: Summary, asked: Asked, figure: str) -> Figure:
             row for point in asked.points if (row := summary.row(asked.name, point, peer)) and figure in row.figures
         ]
         if rows:
-            ends.append(_line(axes, peer, look, [_position(asked, row.point) for row in rows], _spreads(rows, figure)))
+            ends.append(_line(axes, peer, look, [float(row.point) for row in rows], _spreads(rows, figure)))
     theirs = published.seconds(asked) if figure == "seconds" else {}
     for relay, values in theirs.items():
-        x = [_position(asked, point) for point in values]
+        x = [float(point) for point in values]
         look = looks([relay])[relay]
         (line,) = axes.plot(
             x,
@@ -46,7 +46,7 @@ def lines(summary: Summary, asked: Asked, figure: str) -> Figure:
     _dress(drawn, axes, asked, figure)
     axes.set_xlabel(asked.axis)
     axes.set_ylim(bottom=0)
-    axes.set_xticks([_position(asked, point) for point in asked.points], asked.points)
+    axes.set_xticks([float(point) for point in asked.points], asked.points)
     axes.grid(axis="y")
     # In the order in which the lines end, so that the eye goes straight across.
     handles = [line for _, line in sorted(ends, key=lambda end: -end[0])]
@@ -165,10 +165,6 @@ def _spreads(rows: Sequence[Row], figure: str) -> list[Spread]:
     return [row.figures[figure] for row in rows]
 
 
-def _position(asked: Asked, point: str) -> float:
-    return float(point) if point.isdecimal() else float(asked.points.index(point))
-
-
 def _whiskers(spreads: Sequence[Spread]) -> list[list[float]]:
     return [[s.median - s.lowest for s in spreads], [s.highest - s.median for s in spreads]]
 
@@ -176,8 +172,7 @@ def _whiskers(spreads: Sequence[Spread]) -> list[list[float]]:
 def _line(axes: Axes, peer: str, look: Look, x: Sequence[float], spreads: Sequence[Spread]) -> tuple[float, Any]:
     """Draw one peer; return where its line ends, and the line."""
     medians = [spread.median for spread in spreads]
-    ours = peer.startswith("fingerpost")
-    width, size, above = (2.4, 5.5, 4) if ours else (1.5, 4.5, 3)
+    width, size, above = (2.4, 5.5, 4) if is_ours(peer) else (1.5, 4.5, 3)
     (line,) = axes.plot(
         x, medians, color=look.colour, marker=look.mark, linewidth=width, markersize=size, zorder=above, label=peer
     )

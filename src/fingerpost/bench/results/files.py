@@ -1,7 +1,6 @@
 """A run's folder: the run itself, its samples and rows as CSV, plots, and the report."""
 
 import csv
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,8 +13,6 @@ ROWS = "rows.csv"
 REPORT = "report.html"
 PLOT_FOLDER = "plots"
 
-_log = logging.getLogger(__name__)
-
 
 def write(run: Run, folder: Path) -> list[Path]:
     """Write everything that is made from a run.
@@ -25,7 +22,7 @@ def write(run: Run, folder: Path) -> list[Path]:
         folder: Where to; made if it isn't there. What lies there from before is replaced.
 
     Returns:
-        What was written. Without matplotlib there are no plots among it, and a warning is logged.
+        What was written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     summary = Summary(run)
@@ -43,10 +40,7 @@ def write(run: Run, folder: Path) -> list[Path]:
 
 
 def _write_plots(summary: Summary, folder: Path) -> list[tuple[plots.Plot, Path, Path]]:
-    """The plots as PNG and SVG; none without matplotlib."""
-    if not plots.available():
-        _log.warning("no plots: matplotlib is not installed (pip install 'fingerpost[bench]')")
-        return []
+    """The plots as PNG and SVG."""
     folder.mkdir(exist_ok=True)
     # Plots of an earlier, larger run in the same folder would look like this run's.
     for old in (*folder.glob("*.png"), *folder.glob("*.svg")):

@@ -5,7 +5,6 @@ matplotlib is imported only where something is drawn, and never by way of pyplot
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +37,6 @@ class Plot:
     experiment: str
     alt: str
     figure: Figure
-
-
-def available() -> bool:
-    """Whether there is matplotlib to draw with."""
-    return importlib.util.find_spec("matplotlib") is not None
 
 
 def all_of(summary: Summary) -> list[Plot]:

@@ -10,6 +10,12 @@ from fingerpost.bench.run import ALL, NOT_MEASURED, RELAY_FAILED, SOME_LOST, Ask
 
 US = "fingerpost"
 
+
+def is_ours(peer: str) -> bool:
+    """Whether a peer is fingerpost, with however many workers."""
+    return peer == US or peer.startswith(f"{US}-")
+
+
 _WORST_LAST = (NOT_MEASURED, ALL, SOME_LOST, RELAY_FAILED)
 
 
@@ -148,7 +154,7 @@ class Summary:
         """Who was measured in it: in the run's order, fingerpost first."""
         found = dict.fromkeys(row.peer for row in self.rows(experiment))
         order = list(peer_states(self.run)) + list(found)
-        return sorted(found, key=lambda peer: (not peer.startswith(US), order.index(peer)))
+        return sorted(found, key=lambda peer: (not is_ours(peer), order.index(peer)))
 
     def points(self, asked: Asked) -> list[str]:
         """The points that were asked for and have at least one sample, in their order."""

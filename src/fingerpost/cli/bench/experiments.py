@@ -1,6 +1,8 @@
 """One command for each experiment, with the published parameters or our own as defaults; and several at once."""
 
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -9,30 +11,63 @@ from fingerpost.cli.bench.running import run
 
 if TYPE_CHECKING:
     from fingerpost.bench.experiments.experiment import Experiment
+    from fingerpost.bench.experiments.published import Traffic
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 CAPACITY_SERVERS = "500-7000/500"
 STEPS = "50-275/25"
 _MAX_MESSAGE_BYTES = 65536
 _MOST = 100_000_000
 
-_messages = click.option(
-    "--messages", type=click.IntRange(1, _MOST), default=1000, show_default=True, help="Of each client."
-)
-_size = click.option(
-    "--size",
-    type=click.IntRange(8, _MAX_MESSAGE_BYTES),
-    default=1024,
-    show_default=True,
-    help="Bytes of a message; 8 of them make it different from every other.",
-)
-_per_write = click.option(
-    "--messages-per-write",
-    type=click.IntRange(1, 256),
-    help="The most messages that a client gives to the kernel at once.  [default: as many as 64 KiB hold]",
-)
-_at_once = click.option(
-    "--open-at-once", type=click.IntRange(1, _MOST), help="The most connections being opened at a time.  [default: all]"
-)
+
+def _size(default: int) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--size",
+        type=click.IntRange(8, _MAX_MESSAGE_BYTES),
+        default=default,
+        show_default=True,
+        help="Bytes of a message; 8 of them make it different from every other.",
+    )
+
+
+def _traffic_options(messages: int, size: int) -> Callable[[_Command], _Command]:
+    """Options that say what each client does; the command gets them together, as ``traffic``."""
+    options = (
+        click.option(
+            "--messages", type=click.IntRange(1, _MOST), default=messages, show_default=True, help="Of each client."
+        ),
+        _size(size),
+        click.option(
+            "--messages-per-write",
+            type=click.IntRange(1, 256),
+            help="The most messages that a client gives to the kernel at once.  [default: as many as 64 KiB hold]",
+        ),
+        click.option(
+            "--open-at-once",
+            type=click.IntRange(1, _MOST),
+            help="The most connections being opened at a time.  [default: all]",
+        ),
+    )
+
+    def decorate(command: _Command) -> _Command:
+        @functools.wraps(command)
+        def with_traffic(
+            messages: int,
+            size: int,
+            messages_per_write: int | None,
+            open_at_once: int | None,
+            **others: Any,  # noqa: ANN401
+        ) -> Any:  # noqa: ANN401
+            from fingerpost.bench.experiments.published import Traffic
+
+            return command(traffic=Traffic(messages, size, messages_per_write or 0, open_at_once or 0), **others)
+
+        for option in reversed(options):
+            with_traffic = option(with_traffic)
+        return cast(_Command, with_traffic)
+
+    return decorate
 
 
 def _run(name: str, experiments: "list[Experiment]", shared: dict[str, Any]) -> None:
@@ -42,22 +77,9 @@ def _run(name: str, experiments: "list[Experiment]", shared: dict[str, Any]) -> 
 @click.command()
 @click.option("--servers", type=Numbers(), default=CAPACITY_SERVERS, show_default=True, help="Steps.")
 @click.option("--clients", type=click.IntRange(1, _MOST), default=1, show_default=True, help="For each server.")
-@click.option("--messages", type=click.IntRange(1, _MOST), default=1, show_default=True, help="Of each client.")
-@click.option(
-    "--size", type=click.IntRange(8, _MAX_MESSAGE_BYTES), default=20, show_default=True, help="Bytes of a message."
-)
-@_per_write
-@_at_once
+@_traffic_options(messages=1, size=20)
 @run_options
-def capacity(
-    servers: tuple[int, ...],
-    clients: int,
-    messages: int,
-    size: int,
-    messages_per_write: int | None,
-    open_at_once: int | None,
-    **shared: Any,  # noqa: ANN401
-) -> None:
+def capacity(servers: tuple[int, ...], clients: int, traffic: "Traffic", **shared: Any) -> None:  # noqa: ANN401
     """How many tunnels at once: all exchanged, some lost, or failed.
 
     A published experiment: more and more servers, one client for each, one message of 20 bytes.
@@ -65,72 +87,47 @@ def capacity(
     \b
     Examples:
       fingerpost bench capacity --peer fingerpost --peer go --rounds 1
-      fingerpost bench capacity --servers 8000-20000/2000 --peer fingerpost-2
+      fingerpost bench capacity --servers 8000-18000/2000 --peer fingerpost-2
     """  # noqa: D301
     from fingerpost.bench.experiments import published
 
-    traffic = published.Traffic(messages, size, messages_per_write or 0, open_at_once or 0)
     _run("capacity", [published.capacity(servers, clients, traffic)], shared)
 
 
 @click.command()
 @click.option("--servers", type=Numbers(), default=STEPS, show_default=True, help="Steps.")
 @click.option("--clients", type=click.IntRange(1, _MOST), default=10, show_default=True, help="For each server.")
-@_messages
-@_size
-@_per_write
-@_at_once
+@_traffic_options(messages=1000, size=1024)
 @run_options
-def servers(
-    servers: tuple[int, ...],
-    clients: int,
-    messages: int,
-    size: int,
-    messages_per_write: int | None,
-    open_at_once: int | None,
-    **shared: Any,  # noqa: ANN401
-) -> None:
+def servers(servers: tuple[int, ...], clients: int, traffic: "Traffic", **shared: Any) -> None:  # noqa: ANN401
     """Seconds for more and more servers, ten clients each.
 
     A published experiment: every client sends 1000 messages of 1024 bytes without waiting and reads as many echoes.
     """
     from fingerpost.bench.experiments import published
 
-    traffic = published.Traffic(messages, size, messages_per_write or 0, open_at_once or 0)
     _run("servers", [published.by_servers(servers, clients, traffic)], shared)
 
 
 @click.command()
 @click.option("--servers", type=click.IntRange(1, _MOST), default=10, show_default=True, help="How many.")
 @click.option("--clients", type=Numbers(), default=STEPS, show_default=True, help="Steps: for each server.")
-@_messages
-@_size
-@_per_write
-@_at_once
+@_traffic_options(messages=1000, size=1024)
 @run_options
-def clients(
-    servers: int,
-    clients: tuple[int, ...],
-    messages: int,
-    size: int,
-    messages_per_write: int | None,
-    open_at_once: int | None,
-    **shared: Any,  # noqa: ANN401
-) -> None:
+def clients(servers: int, clients: tuple[int, ...], traffic: "Traffic", **shared: Any) -> None:  # noqa: ANN401
     """Seconds for more and more clients on ten servers.
 
     A published experiment: every client sends 1000 messages of 1024 bytes without waiting and reads as many echoes.
     """
     from fingerpost.bench.experiments import published
 
-    traffic = published.Traffic(messages, size, messages_per_write or 0, open_at_once or 0)
     _run("clients", [published.by_clients(servers, clients, traffic)], shared)
 
 
 @click.command()
 @click.option("--tunnels", type=click.IntRange(1, _MOST), default=100, show_default=True, help="Open at the same time.")
 @click.option("--messages", type=click.IntRange(1, _MOST), default=100_000, show_default=True, help="In all.")
-@_size
+@_size(1024)
 @run_options
 def messages(tunnels: int, messages: int, size: int, **shared: Any) -> None:  # noqa: ANN401
     """Ping-pong: CPU and latency of a message and its echo."""
@@ -144,7 +141,7 @@ def messages(tunnels: int, messages: int, size: int, **shared: Any) -> None:  # 
 @click.command()
 @click.option("--connections", type=click.IntRange(1, _MOST), default=10_000, show_default=True, help="In all.")
 @click.option("--at-once", type=click.IntRange(1, _MOST), default=50, show_default=True, help="At the same time.")
-@_size
+@_size(1024)
 @run_options
 def connects(connections: int, at_once: int, size: int, **shared: Any) -> None:  # noqa: ANN401
     """Open a WebSocket, one echo, close: CPU, rate and latency."""

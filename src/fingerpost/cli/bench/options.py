@@ -111,7 +111,9 @@ class RunOptions:
         from fingerpost.bench.needs import Ports
         from fingerpost.bench.stage import Conditions, Cpus
 
-        cpus = {None: None, True: Cpus.split(), False: Cpus()}[self.pin]
+        cpus = None  # as each experiment has it
+        if self.pin is not None:
+            cpus = Cpus.split() if self.pin else Cpus()
         if self.relay_cpus or self.load_cpus:
             usable = os.sched_getaffinity(0)
             relay = set(self.relay_cpus) or usable - set(self.load_cpus)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 _CUSTOM_PEER = re.compile(r"^((?:--peer=)?[\w.-]+=)(?=.*\{port\}).*", re.DOTALL)
-US = "fingerpost"
 
 
 def require_extra() -> None:
@@ -161,13 +160,11 @@ def _status(found: "Run") -> int:
         return INTERRUPTED
     if not any(sample.sound or sample.verdict for sample in found.samples):
         return 1
+    from fingerpost.bench.results.summary import is_ours
+
     # What is lost at the limits of capacity is that experiment's result, not a mistake.
-    ours = [sample for sample in found.samples if _is_ours(sample.peer) and sample.experiment != "capacity"]
+    ours = [sample for sample in found.samples if is_ours(sample.peer) and sample.experiment != "capacity"]
     return 0 if all(sample.sound for sample in ours) else 1
-
-
-def _is_ours(peer: str) -> bool:
-    return peer == US or peer.startswith(f"{US}-")
 
 
 def _command_line() -> list[str]:
